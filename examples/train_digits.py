@@ -3,8 +3,8 @@
     pip install '.[examples]'
     python examples/train_digits.py
 
-Writes `digits_float.tflite`, `digits_int8.tflite` and the held-out digits `digits.npz` into `tinyinterp/data/`, which is
-part of the package, and the accuracy measured here into `examples/accuracy.json`, where `compare_accuracy.py` finds it.
+Writes `digits_float.tflite`, `digits_int8.tflite` and the held-out digits `digits.npz` into `tinyinterp/data/`, part of
+the package, and the accuracy measured here into `examples/accuracy.json`, where `compare_accuracy.py` finds it.
 
 The digits are scikit-learn's: [N, 8, 8], grey levels 0 to 16. The model takes x = image / 16: [N, 8, 8, 1] float32.
 """
