@@ -1,0 +1,15 @@
+"""The arithmetic: one operator family a file. OPS is the table of contents."""
+
+if __name__ != "tinyinterp.kernels":
+    raise ImportError("import tinyinterp.kernels, not kernels: the folder is linked into the package")
+
+from .contract import Op
+from .conv import CONV_2D
+from .fully_connected import FULLY_CONNECTED
+from .reshape import EXPAND_DIMS, RESHAPE, SQUEEZE
+
+OPS: tuple[Op, ...] = (
+    CONV_2D,
+    FULLY_CONNECTED,
+    RESHAPE, SQUEEZE, EXPAND_DIMS,
+)

@@ -1,0 +1,208 @@
+"""CONV_2D: slide a window over an image; every output channel has its own window of weights.
+
+    y[n, i, j, o] = clamp(bias[o] + sum over p, q, c of  x[n, i*SH + p*DH - top, j*SW + q*DW - left, c] * w[o, p, q, c])
+
+    x: [N, H, W, C]    w: [O, KH, KW, C / groups]    bias: [O]    y: [N, OH, OW, O]
+
+Cells outside the image count as zero (quantized: as the zero point, so that they add nothing). With groups, output
+channel o sees only the C / groups input channels of its group.
+
+Quantized, real = scale * (q - zero_point) turns the sum of products into an exact integer sum; the bias is int32 at
+scale sx * sw[o]. The sum is the same in all three numerics, only the way back to 8 bits differs (`numerics.py`).
+
+Floats have no exact sums, so the order is part of the answer:
+
+    reference   sum of rounded products from 0 in the order p, q, c; then + bias
+    delegate    one chain of fused multiply-adds that starts at the bias, in the order p, q, c
+                (one input and one output channel a group and at most 25 taps: q, p)
+
+Source: LiteRT tflite/kernels/conv.cc, internal/reference/conv.h, integer_ops/conv.h; XNNPACK src/f32-igemm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinyinterp.schema import BuiltinOperator, TensorType
+
+from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
+from .delegate import biased, channelwise, computes, same_type, shaped, stored
+from .machine import f32, fma
+from .numerics import REQUANTIZE, clamp, float_range, padding, product_scales, quantized_range
+
+
+# ---------------------------------------------------------------------------------------------------------- shapes
+def infer(call: Call) -> tuple[Shape]:
+    x, w, o = call.input(0), call.input(1), call.options
+    call.need(len(x.shape) == 4, f"input->dims->size != 4 ({len(x.shape)} != 4): x is not [N, H, W, C]")
+    call.need(len(w.shape) == 4, f"filter->dims->size != 4 ({len(w.shape)} != 4): w is not [O, KH, KW, C]")
+    call.need(o.stride_h > 0 and o.stride_w > 0, f"strides {o.stride_h}, {o.stride_w} are not positive")
+    call.need(o.dilation_h_factor > 0 and o.dilation_w_factor > 0, "dilation factors are not positive")
+    call.need(w.shape[3] > 0 and x.shape[3] % w.shape[3] == 0, f"x has {x.shape[3]} channels, w expects {w.shape[3]}")
+    groups = x.shape[3] // w.shape[3]
+    call.need(groups > 0 and w.shape[0] % groups == 0, f"{w.shape[0]} output channels do not divide into {groups} groups")
+    bias = call.optional(2)
+    call.need(bias is None or bias.size == w.shape[0], f"bias has {bias.size if bias else 0} values for {w.shape[0]} channels")
+    oh, _ = padding(o.padding, x.shape[1], w.shape[1], o.stride_h, o.dilation_h_factor)
+    ow, _ = padding(o.padding, x.shape[2], w.shape[2], o.stride_w, o.dilation_w_factor)
+    return ((x.shape[0], oh, ow, w.shape[0]),)
+
+
+def macs(call: Call) -> int:
+    w = call.input(1).shape
+    return call.output.size * w[1] * w[2] * w[3]
+
+
+# ---------------------------------------------------------------------------------------- settled before the first run
+class Window(NamedTuple):
+    """How the window moves, in the order that the kernels take it."""
+
+    stride_h: int
+    stride_w: int
+    dilation_h: int
+    dilation_w: int
+    top: int
+    left: int
+
+
+def window(call: Call) -> Window:
+    x, w, o = call.input(0), call.input(1), call.options
+    _, top = padding(o.padding, x.shape[1], w.shape[1], o.stride_h, o.dilation_h_factor)
+    _, left = padding(o.padding, x.shape[2], w.shape[2], o.stride_w, o.dilation_w_factor)
+    return Window(o.stride_h, o.stride_w, o.dilation_h_factor, o.dilation_w_factor, top, left)
+
+
+def bias_or_zeros(call: Call, channels: int, dtype: Any) -> Any:
+    bias = call.optional(2)
+    return np.zeros(channels, dtype) if bias is None else bias.view(channels)
+
+
+def float_args(call: Call, params: None) -> tuple[Arg, ...]:
+    x, w, o = call.input(0), call.input(1), call.options
+    lo, hi = float_range(o.fused_activation_function, call)
+    return (x.view(), w.view(), bias_or_zeros(call, w.shape[0], np.float32), *window(call), lo, hi, call.output.view())
+
+
+def quantized_args(call: Call, params: None) -> tuple[Arg, ...]:
+    x, w, o, y = call.input(0), call.input(1), call.options, call.output
+    multiplier, shift = product_scales(call, x, w, w.shape[0])
+    lo, hi = quantized_range(o.fused_activation_function, call)
+    zero = w.zero_point if w.dtype == np.uint8 else 0
+    return (x.view(), w.view(), bias_or_zeros(call, w.shape[0], np.int32), multiplier, shift, x.zero_point, zero,
+            *window(call), y.zero_point, lo, hi, y.view())
+
+
+def rows(call: Call) -> int:
+    """Threads share the rows of the output."""
+    return call.output.shape[0] * call.output.shape[1]
+
+
+# --------------------------------------------------------------------------------------------------------- kernels
+def conv_float_reference(x: Any, w: Any, bias: Any, sh: int, sw: int, dh: int, dw: int, top: int, left: int,
+                         lo: Any, hi: Any, y: Any, begin: int, end: int) -> None:
+    """The definition, reference order. Rows begin to end of y, all images counted through."""
+    group = y.shape[3] // (x.shape[3] // w.shape[3])  # output channels a group
+    for row in range(begin, end):
+        n, i = row // y.shape[1], row % y.shape[1]
+        for j in range(y.shape[2]):
+            for o in range(y.shape[3]):
+                first = o // group * w.shape[3]
+                acc = f32(0)
+                for p in range(w.shape[1]):
+                    r = i * sh + p * dh - top
+                    for q in range(w.shape[2]):
+                        s = j * sw + q * dw - left
+                        if 0 <= r < x.shape[1] and 0 <= s < x.shape[2]:
+                            for c in range(w.shape[3]):
+                                acc = acc + x[n, r, s, first + c] * w[o, p, q, c]
+                y[n, i, j, o] = clamp(acc + bias[o], lo, hi)
+
+
+def conv_float_delegate(x: Any, w: Any, bias: Any, sh: int, sw: int, dh: int, dw: int, top: int, left: int,
+                        lo: Any, hi: Any, y: Any, begin: int, end: int) -> None:
+    """The definition, delegate order. A cell outside the image is multiplied as 0: an infinite weight shows."""
+    group = y.shape[3] // (x.shape[3] // w.shape[3])
+    taps = w.shape[1] * w.shape[2]
+    by_column = w.shape[3] == 1 and group == 1 and taps <= 25
+    for row in range(begin, end):
+        n, i = row // y.shape[1], row % y.shape[1]
+        for j in range(y.shape[2]):
+            for o in range(y.shape[3]):
+                first = o // group * w.shape[3]
+                acc = bias[o]
+                for t in range(taps):
+                    p = t % w.shape[1] if by_column else t // w.shape[2]
+                    q = t // w.shape[1] if by_column else t % w.shape[2]
+                    r = i * sh + p * dh - top
+                    s = j * sw + q * dw - left
+                    if 0 <= r < x.shape[1] and 0 <= s < x.shape[2]:
+                        for c in range(w.shape[3]):
+                            acc = fma(x[n, r, s, first + c], w[o, p, q, c], acc)
+                    else:
+                        for c in range(w.shape[3]):
+                            acc = fma(f32(0), w[o, p, q, c], acc)
+                y[n, i, j, o] = clamp(acc, lo, hi)
+
+
+def conv_quantized(requantize: Callable[..., Any]) -> Callable[..., None]:
+    """The definition for 8 bits, with one of the ways back to 8 bits."""
+
+    def run(x: Any, w: Any, bias: Any, multiplier: Any, shift: Any, x_zero: int, w_zero: int, sh: int, sw: int, dh: int,
+            dw: int, top: int, left: int, y_zero: int, lo: int, hi: int, y: Any, begin: int, end: int) -> None:
+        group = y.shape[3] // (x.shape[3] // w.shape[3])
+        for row in range(begin, end):
+            n, i = row // y.shape[1], row % y.shape[1]
+            for j in range(y.shape[2]):
+                for o in range(y.shape[3]):
+                    first = o // group * w.shape[3]
+                    acc = int(bias[o])
+                    for p in range(w.shape[1]):
+                        r = i * sh + p * dh - top
+                        for q in range(w.shape[2]):
+                            s = j * sw + q * dw - left
+                            if 0 <= r < x.shape[1] and 0 <= s < x.shape[2]:
+                                for c in range(w.shape[3]):
+                                    acc += (int(x[n, r, s, first + c]) - x_zero) * (int(w[o, p, q, c]) - w_zero)
+                    y[n, i, j, o] = clamp(requantize(acc, multiplier[o], shift[o]) + y_zero, lo, hi)
+
+    return run
+
+
+# -------------------------------------------------------------------------------------------------------------- op
+def is_float(call: Call) -> bool:
+    return all(t.type == TensorType.FLOAT32 for t in (call.input(0), call.input(1), call.output))
+
+
+def is_8bit(call: Call) -> bool:
+    """int8 by int8 or uint8 by uint8, with an int32 bias or none."""
+    x, w, bias = call.input(0), call.input(1), call.optional(2)
+    return (same_type(x, w, call.output) and x.type in (TensorType.INT8, TensorType.UINT8)
+            and (bias is None or bias.type == TensorType.INT32))
+
+
+def delegated(call: Call) -> bool:
+    x, w, bias = call.input(0), call.input(1), call.optional(2)
+    return (computes(x, call.output) and same_type(x, w, call.output) and shaped(x, 4, 4) and shaped(call.output, 4, 4)
+            and shaped(w, 4, 4) and channelwise(w, 0, w.shape[0]) and stored(w) and biased(bias))
+
+
+CONV_2D = Op(
+    code=BuiltinOperator.CONV_2D,
+    inputs=(2, 3),
+    outputs=(1, 1),
+    optional=frozenset({2}),
+    types=("float32", "int8", "uint8"),
+    infer=infer,
+    kernels=(
+        Kernel("conv_float32_reference", conv_float_reference, float_args, frozenset({REFERENCE, BUILTIN}), is_float, rows),
+        Kernel("conv_float32_delegate", conv_float_delegate, float_args, frozenset({DELEGATE}), is_float, rows),
+        *(Kernel(f"conv_8bit_{n}", conv_quantized(REQUANTIZE[n]), quantized_args, frozenset({n}), is_8bit, rows)
+          for n in (REFERENCE, BUILTIN, DELEGATE)),
+    ),
+    delegated=delegated,
+    macs=macs,
+    spec="LiteRT tflite/kernels/conv.cc, tflite/kernels/internal/reference/integer_ops/conv.h ConvPerChannel",
+)

@@ -1,0 +1,183 @@
+"""FULLY_CONNECTED: every output is a weighted sum of all inputs.
+
+    y[m, o] = clamp(bias[o] + sum over k of x[m, k] * w[o, k])
+
+    x: any shape of M * K values, seen as [M, K]    w: [O, K]    bias: [O]    y: [M, O], or x's shape with the last
+    dimension replaced when keep_num_dims is set
+
+The integer sum is exact. Back to 8 bits the reference takes another road here than in CONV_2D: one product in double,
+rounded half away from zero.
+
+Floats: reference, rounded products from 0, k ascending, then + bias; delegate, fused multiply-adds from the bias;
+builtin (weights that are not stored), products from 0, then + bias, and a single row in four partial sums.
+
+Source: LiteRT tflite/kernels/fully_connected.cc, internal/reference/fully_connected.h, integer_ops/fully_connected.h;
+XNNPACK src/f32-gemm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinyinterp.schema import BuiltinOperator, FullyConnectedOptionsWeightsFormat, TensorType
+
+from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
+from .conv import bias_or_zeros
+from .delegate import biased, channelwise, computes, same_type, shaped, stored
+from .machine import f32, fma
+from .numerics import (channel_scales, clamp, float_range, product_scales, quantize_multipliers, quantized_range,
+                       requantize_builtin, requantize_delegate, requantize_double)
+
+
+# ---------------------------------------------------------------------------------------------------------- shapes
+def infer(call: Call) -> tuple[Shape]:
+    x, w, o = call.input(0), call.input(1), call.options
+    call.need(len(w.shape) == 2, f"filter->dims->size != 2 ({len(w.shape)} != 2): w is not [O, K]")
+    call.need(o.weights_format == FullyConnectedOptionsWeightsFormat.DEFAULT, "shuffled weights are not supported")
+    units, depth = w.shape
+    call.need(depth > 0 and x.size % depth == 0, f"x has {x.size} values, w expects a multiple of {depth}")
+    bias = call.optional(2)
+    call.need(bias is None or bias.size == units, f"bias has {bias.size if bias else 0} values for {units} outputs")
+    if o.keep_num_dims:
+        call.need(len(x.shape) > 0 and x.shape[-1] == depth, f"x ends in {x.shape[-1:]}, w expects {depth}")
+        return ((*x.shape[:-1], units),)
+    return ((x.size // depth, units),)
+
+
+def macs(call: Call) -> int:
+    return call.output.size * call.input(1).shape[1]
+
+
+# ---------------------------------------------------------------------------------------- settled before the first run
+def matrices(call: Call) -> tuple[Any, Any, Any]:
+    """x as [M, K], w as [O, K], y as [M, O]."""
+    x, w, y = call.input(0), call.input(1), call.output
+    units, depth = w.shape
+    return x.view(x.size // depth, depth), w.view(), y.view(x.size // depth, units)
+
+
+def float_args(call: Call, params: None) -> tuple[Arg, ...]:
+    x, w, y = matrices(call)
+    lo, hi = float_range(call.options.fused_activation_function, call)
+    return x, w, bias_or_zeros(call, w.shape[0], np.float32), lo, hi, y
+
+
+def quantized_args(call: Call, params: None) -> tuple[Arg, ...]:
+    x, w, y = matrices(call)
+    sx, sw, sy, units = call.input(0).scale, call.input(1), call.output.scale, w.shape[0]
+    scales = channel_scales(sw, units)
+    if call.numerics == DELEGATE:
+        factor, shift = product_scales(call, call.input(0), sw, units)
+    elif call.numerics == REFERENCE:
+        factor, shift = np.float64(sx) * scales.astype(np.float64) / np.float64(sy), np.zeros(units, np.int32)
+    elif len(sw.quantization.scale) > 1:
+        factor, shift = quantize_multipliers(np.float64(sx) * scales.astype(np.float64) / np.float64(sy))
+    else:
+        factor, shift = quantize_multipliers((sx * scales).astype(np.float64) / np.float64(sy))
+    lo, hi = quantized_range(call.options.fused_activation_function, call)
+    return (x, w, bias_or_zeros(call, units, np.int32), factor, shift, call.input(0).zero_point,
+            sw.zero_point, call.output.zero_point, lo, hi, y)
+
+
+def outputs(call: Call) -> int:
+    """Threads share the outputs of all rows."""
+    return call.output.size
+
+
+# --------------------------------------------------------------------------------------------------------- kernels
+def fully_connected_float_reference(x: Any, w: Any, bias: Any, lo: Any, hi: Any, y: Any, begin: int, end: int) -> None:
+    """The definition, reference order. Outputs begin to end of y, row after row."""
+    for i in range(begin, end):
+        m, o = i // y.shape[1], i % y.shape[1]
+        acc = f32(0)
+        for k in range(x.shape[1]):
+            acc = acc + x[m, k] * w[o, k]
+        y[m, o] = clamp(acc + bias[o], lo, hi)
+
+
+def fully_connected_float_delegate(x: Any, w: Any, bias: Any, lo: Any, hi: Any, y: Any, begin: int, end: int) -> None:
+    """The definition, delegate order."""
+    for i in range(begin, end):
+        m, o = i // y.shape[1], i % y.shape[1]
+        acc = bias[o]
+        for k in range(x.shape[1]):
+            acc = fma(x[m, k], w[o, k], acc)
+        y[m, o] = clamp(acc, lo, hi)
+
+
+def fully_connected_float_row(x: Any, w: Any, bias: Any, lo: Any, hi: Any, y: Any, begin: int, end: int) -> None:
+    """The definition for one row with weights that are not stored: four partial sums, (0 + 2) + (1 + 3), then the rest."""
+    whole = x.shape[1] - x.shape[1] % 4
+    for o in range(begin, end):
+        a, b, c, d = f32(0), f32(0), f32(0), f32(0)
+        for k in range(0, whole, 4):
+            a = a + x[0, k] * w[o, k]
+            b = b + x[0, k + 1] * w[o, k + 1]
+            c = c + x[0, k + 2] * w[o, k + 2]
+            d = d + x[0, k + 3] * w[o, k + 3]
+        acc = (a + c) + (b + d)
+        for k in range(whole, x.shape[1]):
+            acc = acc + x[0, k] * w[o, k]
+        y[0, o] = clamp(acc + bias[o], lo, hi)
+
+
+def fully_connected_quantized(requantize: Callable[..., Any]) -> Callable[..., None]:
+    """The definition for 8 bits, with one of the ways back to 8 bits."""
+
+    def run(x: Any, w: Any, bias: Any, factor: Any, shift: Any, x_zero: int, w_zero: int, y_zero: int, lo: int, hi: int,
+            y: Any, begin: int, end: int) -> None:
+        for i in range(begin, end):
+            m, o = i // y.shape[1], i % y.shape[1]
+            acc = int(bias[o])
+            for k in range(x.shape[1]):
+                acc += (int(x[m, k]) - x_zero) * (int(w[o, k]) - w_zero)
+            y[m, o] = clamp(requantize(acc, factor[o], shift[o]) + y_zero, lo, hi)
+
+    return run
+
+
+# -------------------------------------------------------------------------------------------------------------- op
+def is_float(call: Call) -> bool:
+    return all(t.type == TensorType.FLOAT32 for t in (call.input(0), call.input(1), call.output))
+
+
+def is_float_row(call: Call) -> bool:
+    """One row and weights that only a run knows: the optimised builtin's own order."""
+    return is_float(call) and call.input(0).size == call.input(1).shape[1]
+
+
+def is_8bit(call: Call) -> bool:
+    x, w, bias = call.input(0), call.input(1), call.optional(2)
+    return (same_type(x, w, call.output) and x.type in (TensorType.INT8, TensorType.UINT8)
+            and (bias is None or bias.type == TensorType.INT32))
+
+
+def delegated(call: Call) -> bool:
+    x, w, bias = call.input(0), call.input(1), call.optional(2)
+    return (computes(x, call.output) and same_type(x, w, call.output) and shaped(w, 2, 2) and stored(w)
+            and channelwise(w, 0, w.shape[0]) and (bias is None or biased(bias)))
+
+
+FULLY_CONNECTED = Op(
+    code=BuiltinOperator.FULLY_CONNECTED,
+    inputs=(2, 3),
+    outputs=(1, 1),
+    optional=frozenset({2}),
+    types=("float32", "int8", "uint8"),
+    infer=infer,
+    kernels=(
+        Kernel("fully_connected_float32_row", fully_connected_float_row, float_args, frozenset({BUILTIN}), is_float_row, outputs),
+        Kernel("fully_connected_float32_reference", fully_connected_float_reference, float_args,
+               frozenset({REFERENCE, BUILTIN}), is_float, outputs),
+        Kernel("fully_connected_float32_delegate", fully_connected_float_delegate, float_args, frozenset({DELEGATE}),
+               is_float, outputs),
+        *(Kernel(f"fully_connected_8bit_{n}", fully_connected_quantized(tail), quantized_args, frozenset({n}), is_8bit, outputs)
+          for n, tail in ((REFERENCE, requantize_double), (BUILTIN, requantize_builtin), (DELEGATE, requantize_delegate))),
+    ),
+    delegated=delegated,
+    macs=macs,
+    spec="LiteRT tflite/kernels/fully_connected.cc, tflite/kernels/internal/reference/integer_ops/fully_connected.h",
+)

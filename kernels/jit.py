@@ -1,0 +1,338 @@
+"""From a kernel's Python body to machine code, and back out of the cache.
+
+The native ABI: every kernel is one function `int64 kernel(int64 *record, int64 thread, int64 threads)`. The record is a
+row of 64-bit words: for an array its address and its dimensions, for a number its value. Last comes the number of units
+its work divides into, when the body takes `begin, end`.
+
+A body never sees any of that: `_entry` writes, for one tuple of argument types, the dozen lines that read the record and
+call the body, Numba compiles both together, and the object code is kept in the user's cache folder under a hash of all
+that went into it. The next process loads it with llvmlite alone: Numba is imported only when something must be compiled.
+
+This file and `micro/` are the only ones that name Numba or llvmlite.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import inspect
+import os
+import sys
+import time
+import types as python
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .contract import Arg, Kernel, Scratch, Slot
+
+# The one place that names Numba's flags. fastmath never: bits would depend on the compiler. error_model numpy: x/0 is
+# IEEE. No reference counting: bodies allocate nothing, so the code needs nothing from Python's runtime.
+FLAGS = {"error_model": "numpy", "boundscheck": False, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+ABI = "1"  # part of every cache key: raise it when the record or the entry changes
+
+
+def kind(arg: Arg) -> str:
+    """The type of one argument as text: `int8[4]` for an array, `int64`, `float32` or `float64` for a number."""
+    if isinstance(arg, (Slot, Scratch, np.ndarray)):
+        name = arg.dtype.name
+        return f"{'uint16' if name == 'float16' else name}[{len(arg.shape)}]"  # halves arrive as their bits
+    if isinstance(arg, np.float32):
+        return "float32"
+    return "float64" if isinstance(arg, (float, np.floating)) else "int64"
+
+
+def words(args: Sequence[Arg], address: Callable[[Any], int], units: int) -> np.ndarray:
+    """The record: `address` tells where an array lies."""
+    row: list[int] = []
+    for arg in args:
+        if isinstance(arg, (Slot, Scratch, np.ndarray)):
+            row += [address(arg), *arg.shape]
+        elif isinstance(arg, (float, np.floating)):
+            row.append(int(np.float64(arg).view(np.int64)))
+        else:
+            row.append(int(arg))
+    return np.array([*row, units], np.int64)
+
+
+def shares(run: Callable[..., Any]) -> bool:
+    """Whether the body takes `begin, end`."""
+    return list(inspect.signature(run).parameters)[-2:] == ["begin", "end"]
+
+
+def answers(run: Callable[..., Any]) -> bool:
+    """Whether the body returns a status."""
+    return inspect.signature(run).return_annotation in (int, "int")
+
+
+# ------------------------------------------------------------------------------------------------ the key of the cache
+def fingerprint(function: Callable[..., Any], seen: set[Any] | None = None) -> str:
+    """All that a compiled body depends on: its byte code, and every function and constant that it reaches."""
+    seen = set() if seen is None else seen
+    if function in seen:
+        return "again"
+    seen.add(function)
+    parts = [getattr(function, "__instruction__", "")]
+    if not parts[0]:
+        code = function.__code__
+        values = _reached(function)
+        parts += [code.co_code.hex(), code.co_varnames, code.co_names, code.co_consts, code.co_freevars]
+        parts = [repr(p) for p in parts if not isinstance(p, python.CodeType)]
+        for name, value in sorted(values.items()):
+            if isinstance(value, python.FunctionType):
+                parts.append(name + fingerprint(value, seen))
+            elif isinstance(value, np.ndarray):
+                parts.append(f"{name} {value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}")
+            else:
+                parts.append(f"{name} {getattr(value, '__name__', None) or repr(value)}")
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _reached(function: Callable[..., Any]) -> dict[str, Any]:
+    """The globals and closed-over values that a function names."""
+    code = function.__code__
+    cells = {n: c.cell_contents for n, c in zip(code.co_freevars, function.__closure__ or ())}
+    return {n: function.__globals__[n] for n in code.co_names if n in function.__globals__} | cells
+
+
+@lru_cache(maxsize=1)
+def machine() -> str:
+    """The versions and the processor that object code belongs to."""
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features().flatten()
+    text = f"{ABI} {sys.version_info[:2]} {_version('numba')} {_version('llvmlite')} {llvm.get_host_cpu_name()} {features}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def isa() -> str:
+    """The instruction set that decides bits and kernels: "avx512", "avx2" or "portable".
+
+    A few float operators of the official default answer differently on each. TINYINTERP_ISA forces a lower one.
+    """
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features()
+    has = [n for n, f in (("avx512", "avx512f"), ("avx2", "avx2")) if features.get(f)] + ["portable"]
+    forced = os.environ.get("TINYINTERP_ISA", "")
+    return forced if forced in has else has[0]
+
+
+def text_key(text: str) -> str:
+    """The cache key of LLVM assembly."""
+    return hashlib.sha256(f"{machine()} {text}".encode()).hexdigest()[:32]
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import version
+
+    return version(package)
+
+
+def folder() -> Path:
+    """Where object code is kept: TINYINTERP_CACHE, or the user's cache folder. It need not exist or be writable."""
+    if own := os.environ.get("TINYINTERP_CACHE"):
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(base) / "tinyinterp"
+
+
+def read_cache(key: str) -> bytes | None:
+    """The object code under a key, or None when there is none or it was damaged: its own hash stands before it."""
+    try:
+        data = (folder() / f"{key}.o").read_bytes()
+    except OSError:
+        return None
+    return data[32:] if hashlib.sha256(data[32:]).digest() == data[:32] else None
+
+
+def write_cache(key: str, code: bytes) -> None:
+    """Keep object code; a folder that cannot be written is no error, the code is then made again next time."""
+    target = folder() / f"{key}.o"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_suffix(f".{os.getpid()}.part")
+        part.write_bytes(hashlib.sha256(code).digest() + code)
+        part.replace(target)  # in one step: another process sees all of it or nothing
+    except OSError:
+        pass
+
+
+# ------------------------------------------------------------------------------------------------------- compiling
+def _entry(run: Callable[..., Any], kinds: Sequence[str]) -> str:
+    """The source of the function that reads a record and calls the body."""
+    lines, names, at = ["def entry(record, thread, threads):"], [], 0
+    for i, text in enumerate(kinds):
+        if text.endswith("]"):
+            dtype, ndim = text[:-1].split("[")
+            dims = "".join(f"word(record, {at + 1 + d}), " for d in range(int(ndim)))
+            lines.append(f"    a{i} = array_{dtype}(word(record, {at}), ({dims}))")
+            at += 1 + int(ndim)
+        else:
+            lines.append(f"    a{i} = {'word' if text == 'int64' else text + '_word'}(record, {at})")
+            at += 1
+        names.append(f"a{i}")
+    if shares(run):
+        lines.append(f"    units = word(record, {at})")
+        names += ["units * thread // threads", "units * (thread + 1) // threads"]
+    call = f"body({', '.join(names)})"
+    lines += [f"    return {call}"] if answers(run) else [f"    {call}", "    return 0"]
+    return "\n".join(lines)
+
+
+def _numba_version(function: Callable[..., Any], made: dict[Any, Any]) -> Any:
+    """The function with everything it reaches replaced by what Numba compiles: instructions, inlined helpers."""
+    if function in made:
+        return made[function]
+    from numba import njit
+
+    from .micro.numba_types import intrinsic_of
+
+    if mark := getattr(function, "__instruction__", None):
+        made[function] = intrinsic_of(*mark)
+        return made[function]
+
+    def swap(value: Any) -> Any:
+        return _numba_version(value, made) if isinstance(value, python.FunctionType) else value
+
+    scope = dict(function.__globals__) | {n: swap(v) for n, v in _reached(function).items() if n in function.__globals__}
+    cells = tuple(python.CellType(swap(c.cell_contents)) for c in function.__closure__ or ())
+    copy = python.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, cells)
+    made[function] = njit(forceinline=bool(getattr(function, "__inline__", False)), **FLAGS)(copy)
+    return made[function]
+
+
+def compile_kernel(run: Callable[..., Any], kinds: Sequence[str], symbol: str) -> bytes:
+    """Object code with one function, `symbol`, of the native ABI."""
+    from numba import njit, types
+
+    from .micro.numba_types import ENTRY_SCOPE
+
+    scope: dict[str, Any] = dict(ENTRY_SCOPE()) | {"body": _numba_version(run, {})}
+    exec(_entry(run, kinds), scope)
+    three = (types.int64,) * 3
+    entry = njit(**FLAGS)(scope["entry"])
+    entry.compile(three)
+    compiled = entry.overloads[three]
+    name = compiled.fndesc.mangled_name
+    wrapper = f"""
+    declare i32 @{name}(ptr, ptr, i64, i64, i64)
+    define i64 @{symbol}(i64 %record, i64 %thread, i64 %threads) {{
+      %status = alloca i64
+      %error = alloca ptr
+      %ignored = call i32 @{name}(ptr %status, ptr %error, i64 %record, i64 %thread, i64 %threads)
+      %value = load i64, ptr %status
+      ret i64 %value
+    }}"""
+    return emit(compiled.library.get_llvm_str(), wrapper)
+
+
+def emit(*modules: str) -> bytes:
+    """LLVM assembly, linked together, as object code for this machine."""
+    import llvmlite.binding as llvm
+
+    module = llvm.parse_assembly(modules[0])
+    for text in modules[1:]:
+        module.link_in(llvm.parse_assembly(text))
+    return _target().emit_object(module)  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1)
+def _target() -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True,
+        reloc="default", codemodel="jitdefault")
+
+
+@lru_cache(maxsize=1)
+def _engine() -> Any:
+    import llvmlite.binding as llvm
+
+    target = _target()
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
+
+
+def load(code: bytes, symbol: str) -> int:
+    """The address of `symbol` once the object code is in memory; it stays there as long as the process lives."""
+    import llvmlite.binding as llvm
+
+    engine = _engine()
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    address = int(engine.get_function_address(symbol))
+    if not address:
+        raise RuntimeError(f"{symbol} is not in its object code")
+    return address
+
+
+_addresses: dict[tuple[Any, tuple[str, ...]], int] = {}
+_symbols: dict[str, int] = {}
+
+
+def address_of(kernel: Kernel, args: Sequence[Arg]) -> int:
+    """The native function for a kernel and the types of these arguments: from memory, the cache folder, or the compiler."""
+    kinds = tuple(kind(a) for a in args)
+    found = _addresses.get((kernel.run, kinds))
+    if found is None:
+        key = hashlib.sha256(f"{machine()} {fingerprint(kernel.run)} {kinds}".encode()).hexdigest()[:32]
+        found = _addresses[kernel.run, kinds] = native(
+            f"k_{key}", key, kernel.name, lambda: compile_kernel(kernel.run, kinds, f"k_{key}"))
+    return found
+
+
+def native(symbol: str, key: str, name: str, make: Callable[[], bytes]) -> int:
+    """The address of a symbol, whose object code comes from the cache or from `make`."""
+    if symbol in _symbols:
+        return _symbols[symbol]
+    code = read_cache(key)
+    if code is None:
+        with _progress(name):
+            code = make()
+        write_cache(key, code)
+    _symbols[symbol] = load(code, symbol)
+    return _symbols[symbol]
+
+
+class _progress:
+    """On a terminal, tells what is being compiled once that has taken more than half a second in all."""
+
+    spent, count = 0.0, 0
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        self.start = time.perf_counter()
+        if _progress.spent > 0.5 and sys.stderr.isatty():
+            print(f"\r\x1b[Ktinyinterp: compiling kernel {_progress.count + 1}: {self.name} (kept for next time)",
+                  end="", file=sys.stderr, flush=True)
+
+    def __exit__(self, *error: object) -> None:
+        _progress.spent += time.perf_counter() - self.start
+        _progress.count += 1
+
+
+def progress_done() -> None:
+    """Clear the progress line once all kernels of a model are there."""
+    if _progress.spent > 0.5 and sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def python_call(run: Callable[..., Any], args: Sequence[Any], units: int) -> int:
+    """What the native function does, in plain Python: for NUMBA_DISABLE_JIT=1 and for stepping through a definition."""
+    views = [a.view(np.uint16) if isinstance(a, np.ndarray) and a.dtype == np.float16 else a for a in args]
+    with np.errstate(all="ignore"):
+        result = run(*views, 0, units) if shares(run) else run(*views)
+    return int(result or 0)
+
+
+SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p])

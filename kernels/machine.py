@@ -1,0 +1,155 @@
+"""The machine operations that kernels use beyond Python's own arithmetic, each with its meaning in plain Python.
+
+A kernel calls `fma(a, b, c)` as a function. Compiled, the call becomes the LLVM instruction or the C library function
+named beside it; with NUMBA_DISABLE_JIT=1 the Python body runs. Nothing here imports Numba: `jit.py` reads the marks.
+
+libm on purpose: NumPy's float32 `exp`, `tanh` and `log` differ from the C library's in the last bit, the official
+interpreter calls the C library's.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+F = TypeVar("F", bound=Callable[..., Any])
+f32 = np.float32
+u32 = np.uint32
+
+_libm = ctypes.CDLL(ctypes.util.find_library("m"))
+
+
+def inline(function: F) -> F:
+    """Mark a plain function as one that kernels call: it is compiled into them."""
+    function.__inline__ = True  # type: ignore[attr-defined]
+    return function
+
+
+def instruction(code: str, result: str, *arguments: str) -> Callable[[F], F]:
+    """Mark a function whose compiled form is an LLVM intrinsic (`llvm.…`), a `bitcast`, or a C function of that name."""
+
+    def mark(function: F) -> F:
+        function.__instruction__ = (code, result, arguments)  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def _c(name: str, *types: Any) -> Any:
+    function = getattr(_libm, name)
+    function.restype = types[0]
+    function.argtypes = types[1:]
+    return function
+
+
+_f, _d = ctypes.c_float, ctypes.c_double
+_fmaf, _expf, _logf, _tanhf, _expm1f = (_c(n, *[_f] * k) for n, k in
+                                        (("fmaf", 4), ("expf", 2), ("logf", 2), ("tanhf", 2), ("expm1f", 2)))
+_exp, _powf, _sinf, _cosf, _erff = _c("exp", _d, _d), _c("powf", _f, _f, _f), _c("sinf", _f, _f), _c("cosf", _f, _f), _c("erff", _f, _f)
+
+
+@instruction("llvm.fma.f32", "float32", "float32", "float32", "float32")
+def fma(a: Any, b: Any, c: Any) -> Any:
+    """a * b + c with one rounding."""
+    return f32(_fmaf(a, b, c))
+
+
+@instruction("bitcast", "uint32", "float32")
+def bits(x: Any) -> Any:
+    """The 32 bits of a float32."""
+    return f32(x).view(u32)
+
+
+@instruction("bitcast", "float32", "uint32")
+def from_bits(b: Any) -> Any:
+    """The float32 with these 32 bits."""
+    return u32(b).view(f32)
+
+
+@instruction("llvm.rint.f32", "float32", "float32")
+def rint(x: Any) -> Any:
+    """To the nearest integer, ties to even."""
+    return np.rint(f32(x))
+
+
+@instruction("llvm.round.f32", "float32", "float32")
+def round_away(x: Any) -> Any:
+    """To the nearest integer, ties away from zero."""
+    y = float(x)
+    return f32(np.copysign(np.floor(abs(y) + 0.5), y)) if abs(y) < 2**31 else f32(x)
+
+
+@instruction("llvm.round.f64", "float64", "float64")
+def round_away64(x: Any) -> Any:
+    """To the nearest integer in double, ties away from zero."""
+    t = np.trunc(x)
+    return t + np.copysign(1.0, x) if abs(x - t) >= 0.5 else t
+
+
+@instruction("llvm.sqrt.f32", "float32", "float32")
+def sqrtf(x: Any) -> Any:
+    """The IEEE square root."""
+    return np.sqrt(f32(x))
+
+
+@instruction("llvm.floor.f32", "float32", "float32")
+def floorf(x: Any) -> Any:
+    return np.floor(f32(x))
+
+
+@instruction("expf", "float32", "float32")
+def expf(x: Any) -> Any:
+    """The C library's expf."""
+    return f32(_expf(x))
+
+
+@instruction("logf", "float32", "float32")
+def logf(x: Any) -> Any:
+    """The C library's logf."""
+    return f32(_logf(x))
+
+
+@instruction("tanhf", "float32", "float32")
+def tanhf(x: Any) -> Any:
+    """The C library's tanhf."""
+    return f32(_tanhf(x))
+
+
+@instruction("expm1f", "float32", "float32")
+def expm1f(x: Any) -> Any:
+    """The C library's expm1f."""
+    return f32(_expm1f(x))
+
+
+@instruction("powf", "float32", "float32", "float32")
+def powf(x: Any, y: Any) -> Any:
+    """The C library's powf."""
+    return f32(_powf(x, y))
+
+
+@instruction("sinf", "float32", "float32")
+def sinf(x: Any) -> Any:
+    """The C library's sinf."""
+    return f32(_sinf(x))
+
+
+@instruction("cosf", "float32", "float32")
+def cosf(x: Any) -> Any:
+    """The C library's cosf."""
+    return f32(_cosf(x))
+
+
+@instruction("erff", "float32", "float32")
+def erff(x: Any) -> Any:
+    """The C library's erff."""
+    return f32(_erff(x))
+
+
+@instruction("exp", "float64", "float64")
+def exp64(x: Any) -> Any:
+    """The C library's exp, in double."""
+    return float(_exp(x))

@@ -1,0 +1,1 @@
+"""Microkernels and the LLVM pieces under every kernel. Imported only to compile."""

@@ -1,0 +1,83 @@
+"""Run one step by itself: how constants are folded, and how tests call a kernel."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import ValueDependentError
+from .kernels import jit
+from .kernels.contract import DELEGATE, Call, Scratch, Slot, Status
+from .kernels.micro.loop import DENORMALS_OFF, ROW, SYNC, assembly
+
+if TYPE_CHECKING:
+    from .lower import Step
+
+ALIGNMENT = 64
+
+
+@lru_cache(maxsize=1)
+def native_loop() -> Any:
+    """The loop of `kernels/micro/loop.py` as a function of (table, n, thread, threads, sync); it releases the GIL."""
+    symbol = f"tinyinterp_run_{jit.machine()[:16]}"
+    address = jit.native(symbol, jit.text_key(assembly(symbol)), "program loop", lambda: jit.emit(assembly(symbol)))
+    return jit.SIGNATURE(address)
+
+
+def aligned(size: int) -> np.ndarray:
+    """`size` bytes of zeros at a multiple of 64, with 64 more behind that a kernel may read."""
+    raw = np.zeros(size + 2 * ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size + ALIGNMENT]
+
+
+def failure(call: Call, status: int) -> ValueDependentError:
+    """The exception for a status that a kernel returned."""
+    code, position = status & 255, status >> 8
+    text = {Status.INDEX_OUT_OF_RANGE: "index out of range", Status.DIVISION_BY_ZERO: "division by zero",
+            Status.NEGATIVE_SIZE: "negative size"}.get(Status(code), f"status {code}")
+    return ValueDependentError(f"{call.place}: {text} at element {position} of the values fed. "
+                               f"Node number {call.index} ({call.operator.name}) failed to invoke.")
+
+
+def call_kernel(step: Step, arrays: Sequence[Any]) -> None:
+    """Run a step on these arrays. Raises: ValueDependentError."""
+    if jit.DISABLED or step.kernel.host:
+        status = jit.python_call(step.kernel.run, arrays, step.units)
+    else:
+        record = jit.words(arrays, lambda a: int(a.ctypes.data), step.units)
+        flags = DENORMALS_OFF if step.call.numerics == DELEGATE else 0
+        table = np.array([jit.address_of(step.kernel, step.args), record.ctypes.data, flags, 0], np.int64)
+        assert len(table) == ROW
+        sync = np.zeros(SYNC, np.int64)
+        status = native_loop()(ctypes.c_void_p(table.ctypes.data), 1, 0, 1, ctypes.c_void_p(sync.ctypes.data))
+    if status:
+        raise failure(step.call, status)
+
+
+def evaluate(step: Step) -> tuple[np.ndarray, ...]:
+    """The outputs of a step whose inputs are all known."""
+    made: dict[int, np.ndarray] = {}
+    arrays: list[Any] = []
+    for arg in step.args:
+        if isinstance(arg, Slot):
+            size = int(np.prod(arg.shape, dtype=np.int64)) * arg.dtype.itemsize
+            buffer = made.setdefault(arg.tensor, aligned(size))
+            arrays.append(buffer[:size].view(arg.dtype).reshape(arg.shape))
+        elif isinstance(arg, Scratch):
+            size = int(np.prod(arg.shape, dtype=np.int64)) * arg.dtype.itemsize
+            arrays.append(aligned(size)[:size].view(arg.dtype).reshape(arg.shape))
+        else:
+            arrays.append(arg)
+    call_kernel(step, arrays)
+    result = []
+    for operand in step.call.outputs:
+        size = operand.size * operand.dtype.itemsize
+        value = made[operand.index][:size].view(operand.dtype).reshape(operand.shape)
+        value.flags.writeable = False
+        result.append(value)
+    return tuple(result)

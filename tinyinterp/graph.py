@@ -1,0 +1,91 @@
+"""Link: from a model's records to a graph whose operators know what kind they are.
+
+    Model ── link ──► Graph      every operator beside its Op, every constant as an array
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import UnsupportedOpError
+from .kernels.contract import Op
+from .schema import Model, Operator, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """One operator of the graph beside the op that answers for it (None: tinyinterp has no such op)."""
+
+    index: int
+    operator: Operator
+    op: Op | None
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A subgraph, ready to be lowered. Immutable."""
+
+    name: str
+    tensors: tuple[Tensor, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    operators: tuple[Linked, ...]
+    constants: dict[int, np.ndarray]  # tensor index -> its value, read-only, on the file's bytes
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The names of all operators that tinyinterp has no op for."""
+        return tuple(dict.fromkeys(o.operator.name for o in self.operators if o.op is None))
+
+    def __str__(self) -> str:
+        lines = [f"graph '{self.name}': {len(self.operators)} operators, {len(self.tensors)} tensors"]
+        for o in self.operators:
+            names = [", ".join(self._tensor(t) for t in ts) for ts in (o.operator.inputs, o.operator.outputs)]
+            lines.append(f"{o.index:4}  {o.operator.name:24} {names[0]} -> {names[1]}")
+        return "\n".join(lines)
+
+    def _tensor(self, t: int) -> str:
+        if t < 0:
+            return "-"
+        kind = "=" if t in self.constants else ":"
+        return f"t{t}{kind}{self.tensors[t].type.name.lower()}{list(self.tensors[t].shape)}"
+
+
+def link(model: Model, subgraph: int = 0, ops: Sequence[Op] | None = None) -> Graph:
+    """The graph of one subgraph of a model, with the ops that run it (`ops`: all of tinyinterp's unless given)."""
+    if ops is None:
+        from .kernels import OPS as ops
+    by_code = {op.code: op for op in ops}
+    part = model.subgraphs[subgraph]
+    constants = {}
+    for i, tensor in enumerate(part.tensors):
+        value = model.constant(tensor)
+        if value is not None:
+            constants[i] = value
+    linked = []
+    for i, operator in enumerate(part.operators):
+        op = by_code.get(operator.custom_code or operator.code)
+        linked.append(Linked(i, operator, op))
+    return Graph(part.name, part.tensors, part.inputs, part.outputs, tuple(linked), constants)
+
+
+def check_ops(graph: Graph) -> None:
+    """Raises: UnsupportedOpError that lists every operator the graph needs and tinyinterp lacks."""
+    custom = [o for o in graph.operators if o.op is None and o.operator.custom_code]
+    builtin = [o for o in graph.operators if o.op is None and not o.operator.custom_code]
+    if not custom and not builtin:
+        return
+    first = (custom or builtin)[0]
+    if custom and first.operator.name.startswith("Flex"):
+        official = ("Select TensorFlow op(s), included in the given model, is(are) not supported by this interpreter. "
+                    "Make sure you apply/link the Flex delegate before inference.")
+    elif custom:
+        official = f"Encountered unresolved custom op: {first.operator.name}."
+    else:
+        official = f"Didn't find op for builtin opcode '{first.operator.name}' version '{first.operator.version}'."
+    raise UnsupportedOpError(
+        f"{official} Node number {first.index} ({first.operator.name}) failed to prepare.\n"
+        f"  hint: tinyinterp lacks {', '.join(graph.missing)}; an op of your own goes in with Interpreter(..., ops=(*OPS, MY_OP))")

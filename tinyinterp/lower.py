@@ -1,0 +1,256 @@
+"""Lower: from a graph and the shapes of its inputs to a plan, the list of kernels with their arguments.
+
+    Graph ── lower ──► Plan      op by op: shapes, numerics, kernel, arguments; what is known already is computed now
+
+An operator whose inputs are all known (constants, shapes, what follows from them) is computed here, once, by the kernel
+that would have run; a RESHAPE becomes an alias. When an output's shape depends on a value that only a run can tell, the
+plan ends before that operator: it is cut, and the tail is lowered again once the value is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .errors import ShapeError, TinyInterpError, UnsupportedOpError
+from .evaluate import evaluate
+from .graph import Graph, Linked, check_ops
+from .kernels.contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, NeedsValue, Op, Operand, Scratch, Slot
+from .schema import TensorType
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One kernel with its arguments, before it has memory."""
+
+    call: Call
+    op: Op
+    kernel: Kernel
+    args: tuple[Arg, ...]
+    units: int  # shares that threads may divide among them; 0: one thread does it all
+
+    @property
+    def slots(self) -> Iterator[Slot]:
+        return (a for a in self.args if isinstance(a, Slot))
+
+    @property
+    def scratch(self) -> Iterator[Scratch]:
+        return (a for a in self.args if isinstance(a, Scratch))
+
+    def __str__(self) -> str:
+        shapes = " ".join(f"t{o.index}{list(o.shape)}" for o in self.call.inputs if o is not None and o.known is None)
+        outs = " ".join(f"t{o.index}{list(o.shape)}" for o in self.call.outputs)
+        return f"{self.call.index:4}  {self.op.name:24} {self.kernel.name:34} {shapes} -> {outs}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run, in order, with every shape known. Immutable."""
+
+    graph: Graph
+    numerics: str
+    threads: int
+    steps: tuple[Step, ...]
+    shapes: dict[int, Shape]
+    values: dict[int, np.ndarray]  # constants, and what was computed at lowering
+    fixed: frozenset[int]
+    dynamic: frozenset[int]
+    aliases: dict[int, int]  # tensor -> the tensor whose bytes it shares
+    start: int = 0  # the first operator of this plan
+    cut: int | None = None  # the tensor whose value the operator `resume` waits for
+    resume: int = 0
+
+    def root(self, tensor: int) -> int:
+        """The tensor whose memory this one lives in."""
+        while tensor in self.aliases:
+            tensor = self.aliases[tensor]
+        return tensor
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one run."""
+        return sum(step.op.macs(step.call) for step in self.steps)
+
+    def __str__(self) -> str:
+        head = f"plan: {len(self.steps)} steps, {self.numerics} numerics, {self.macs:,} MACs"
+        tail = [] if self.cut is None else [f"      cut: operator {self.resume} waits for the value of t{self.cut}"]
+        return "\n".join([head, *map(str, self.steps), *tail])
+
+
+def lower(graph: Graph, shapes: Mapping[int, Shape], numerics: str = "default", threads: int = 1,
+          after: Plan | None = None, seen: Mapping[int, np.ndarray] | None = None) -> Plan:
+    """The plan for these input shapes; with `after` and `seen`, the plan of the tail of a plan that was cut.
+
+    Raises: UnsupportedOpError (everything the graph needs and lacks, at once), ShapeError, QuantError.
+    """
+    check_ops(graph)
+    state = _State(graph, numerics, threads, dict(shapes), after, dict(seen or {}))
+    steps: list[Step] = []
+    refused: list[str] = []
+    first = after.resume if after else 0
+    for linked in graph.operators[first:]:
+        try:
+            step = state.lower(linked)
+        except NeedsValue as need:
+            if refused:
+                break
+            return state.plan(steps, first, need.tensor, linked.index)
+        except UnsupportedOpError as error:
+            refused.append(str(error))
+            state.give_up(linked)
+            continue
+        except TinyInterpError:
+            if refused:
+                break
+            raise
+        if step is not None:
+            steps.append(step)
+    if refused:
+        raise UnsupportedOpError("\n".join(dict.fromkeys(refused)))
+    return state.plan(steps, first, None, len(graph.operators))
+
+
+class _State:
+    """What is known while the operators are walked."""
+
+    def __init__(self, graph: Graph, numerics: str, threads: int, shapes: dict[int, Shape], after: Plan | None,
+                 seen: dict[int, np.ndarray]) -> None:
+        self.graph, self.numerics, self.threads = graph, numerics, threads
+        self.values = dict(after.values if after else graph.constants)
+        self.fixed = set(after.fixed if after else graph.constants)
+        self.dynamic = set(after.dynamic if after else ())
+        self.aliases = dict(after.aliases) if after else {}
+        self.seen = seen  # values of this run: they decide shapes, they are not constants
+        self.shapes = dict(after.shapes) if after else {}
+        self.shapes |= shapes
+        for t in graph.constants:
+            self.shapes.setdefault(t, graph.tensors[t].shape)
+        for t, tensor in enumerate(graph.tensors):
+            if tensor.is_variable:
+                self.shapes.setdefault(t, tensor.shape)
+
+    def plan(self, steps: list[Step], start: int, cut: int | None, resume: int) -> Plan:
+        return Plan(self.graph, self.numerics, self.threads, tuple(steps), self.shapes, self.values,
+                    frozenset(self.fixed), frozenset(self.dynamic), self.aliases, start, cut, resume)
+
+    def operand(self, t: int, known: bool = True) -> Operand:
+        tensor = self.graph.tensors[t]
+        value = self.values.get(t, self.seen.get(t)) if known else None
+        return Operand(t, tensor.name, tensor.type, self.shapes.get(t, tensor.shape), tensor.quantization, value,
+                       tensor.is_variable, t in self.fixed, t in self.dynamic)
+
+    def call(self, linked: Linked) -> Call:
+        operator, op = linked.operator, linked.op
+        assert op is not None
+        call = Call(linked.index, operator, tuple(self.operand(t) if t >= 0 else None for t in operator.inputs),
+                    tuple(self.operand(t, known=False) for t in operator.outputs if t >= 0), REFERENCE, self.threads)
+        for name, count, (least, most) in (("inputs", len(call.inputs), op.inputs), ("outputs", len(call.outputs), op.outputs)):
+            call.need(least <= count <= most, f"has {count} {name}, takes {least} to {most}")
+        for i, x in enumerate(call.inputs):
+            call.need(x is not None or i in op.optional, f"input {i} is missing")
+            call.need(x is None or x.index in self.shapes, f"input {i}, tensor {x.index if x else -1}, lacks data")
+        if operator.version > op.max_version:
+            raise UnsupportedOpError(f"{call.place}: version {operator.version} is newer than {op.max_version}")
+        return call
+
+    def lower(self, linked: Linked) -> Step | None:
+        """The step for one operator; None when nothing is left to run for it."""
+        op = linked.op
+        assert op is not None
+        call = self.call(linked)
+        shapes = op.infer(call)
+        if any(x is not None and (x.index in self.seen or x.dynamic) for x in call.inputs):
+            self.dynamic |= {o.index for o in call.outputs}
+        for operand, shape in zip(call.outputs, shapes):
+            self.shapes[operand.index] = tuple(int(d) for d in shape)
+        outputs = tuple(replace(o, shape=self.shapes[o.index], dynamic=o.index in self.dynamic) for o in call.outputs)
+        call = replace(call, outputs=outputs)
+        call = replace(call, numerics=self._numerics(op, call))
+        if (known := op.known(call)) is not None:
+            self.values |= {o.index: v for o, v in zip(call.outputs, known)}
+            return None
+        if self._alias(op, call):
+            return None
+        foldable = op.foldable and call.inputs and all(x is None or x.index in self.values for x in call.inputs)
+        step = self.step(op, call)
+        if foldable and not step.kernel.host:
+            for operand, value in zip(call.outputs, evaluate(step)):
+                self.values[operand.index] = value
+            if op.keeps_fixed(call) and all(x is None or x.fixed for x in call.inputs):
+                self.fixed |= {o.index for o in call.outputs}
+            return None
+        return step
+
+    def _numerics(self, op: Op, call: Call) -> str:
+        """Which of the three arithmetics one operator runs in."""
+        if self.numerics == REFERENCE:
+            return REFERENCE
+        if self.numerics == "default":
+            call = replace(call, numerics=DELEGATE)
+            return DELEGATE if op.delegated(call) else BUILTIN
+        # Without the delegate the official floats change from build to build: the reference stands in, as documented.
+        plain = all(o.type == TensorType.FLOAT32 for o in (*call.inputs[:1], *call.outputs[:1]) if o is not None)
+        return REFERENCE if plain else BUILTIN
+
+    def _alias(self, op: Op, call: Call) -> bool:
+        """Let the output share its input's bytes, unless a caller could tell: what the user writes is never an output."""
+        i = op.alias(call)
+        if i is None:
+            return False
+        source, target = call.input(i), call.output
+        if source.index in self.values:
+            self.values[target.index] = self.values[source.index].reshape(target.shape)
+            if source.fixed:
+                self.fixed.add(target.index)
+            return True
+        root = source.index
+        while root in self.aliases:
+            root = self.aliases[root]
+        if root in self.graph.inputs or source.is_variable or target.is_variable:
+            outputs = {self._root(t) for t in self.graph.outputs}
+            if target.index in self.graph.outputs or target.is_variable or source.is_variable or root in outputs:
+                return False
+        self.aliases[target.index] = source.index
+        return True
+
+    def _root(self, t: int) -> int:
+        while t in self.aliases:
+            t = self.aliases[t]
+        return t
+
+    def step(self, op: Op, call: Call) -> Step:
+        """The first kernel that takes the call, with its arguments. Raises: UnsupportedOpError."""
+        hidden = [x for x in call.inputs if x is not None and x.index in self.seen]
+        if hidden:  # values of one run decide shapes, but the kernel reads them from memory
+            call = replace(call, inputs=tuple(
+                replace(x, known=None) if x is not None and x.index in self.seen else x for x in call.inputs))
+        for kernel in op.kernels:
+            if call.numerics in kernel.numerics and kernel.when(call):
+                params = op.prepare(call)
+                args = tuple(_argument(a) for a in kernel.args(call, params))
+                return Step(call, op, kernel, args, int(kernel.split(call)))
+        types = ", ".join("-" if x is None else x.type.name for x in call.inputs)
+        raise UnsupportedOpError(f"{call.place}: no kernel takes inputs of type {types} and output "
+                                 f"{', '.join(o.type.name for o in call.outputs)} in {call.numerics} numerics")
+
+    def give_up(self, linked: Linked) -> None:
+        """Go on after a refusal, with the shapes of the file, to find what else is lacking."""
+        for t in linked.operator.outputs:
+            if t >= 0:
+                self.shapes.setdefault(t, self.graph.tensors[t].shape)
+
+
+def _argument(arg: Any) -> Arg:
+    """Arrays contiguous, numbers plain."""
+    if isinstance(arg, (Slot, Scratch)):
+        return arg
+    if isinstance(arg, np.ndarray):
+        if arg.ndim == 0:
+            raise ShapeError("a kernel argument has no dimensions")
+        return np.ascontiguousarray(arg)
+    return arg  # type: ignore[no-any-return]

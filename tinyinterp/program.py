@@ -1,0 +1,265 @@
+"""Bind and run: a plan with memory, and the one native call that runs it.
+
+    Plan + Placement ── bind ──► Segment      rows of (kernel address, argument record, flags)
+    Segment, Segment … ──► Program            more than one only when shapes depend on values
+
+Only this file owns memory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .arena import Life, Placement, place
+from .errors import ArenaError, NotAllocatedError
+from .evaluate import aligned, call_kernel, failure, native_loop
+from .graph import Graph
+from .kernels import jit
+from .kernels.contract import DELEGATE, Scratch, Slot
+from .kernels.micro.loop import BARRIER, DENORMALS_OFF, ROW, SHARED, SYNC
+from .lower import Plan, Shape, Step, lower
+from .threads import Workers
+
+LIMIT = int(os.environ.get("TINYINTERP_ARENA_LIMIT", 2 << 30))  # bytes
+SHARE = 1 << 15  # steps with fewer multiply-accumulates or output bytes than this stay on one thread
+
+
+def lives_of(plan: Plan, keep: frozenset[int], preserve: bool = False) -> list[Life]:
+    """The lives of all arena tensors of a plan. `keep`: tensors that must last to the end."""
+    spans: dict[int, list[int]] = {}  # root -> [size, first, last]
+    end = max(len(plan.steps) - 1, 0)
+    roots = {plan.root(t) for t in keep}
+    lives: list[Life] = []
+    for i, step in enumerate(plan.steps):
+        for slot in step.slots:
+            root = plan.root(slot.tensor)
+            size = int(np.prod(slot.shape, dtype=object)) * slot.dtype.itemsize
+            span = spans.setdefault(root, [size, i, i])
+            span[0], span[2] = max(span[0], size), i
+        for k, scratch in enumerate(step.scratch):
+            size = int(np.prod(scratch.shape, dtype=object)) * scratch.dtype.itemsize
+            lives.append(Life(-1 - i * 64 - k, size, i, i))
+    for t in keep:
+        root = plan.root(t)
+        tensor = plan.graph.tensors[t]
+        if root in plan.values or tensor.type.numpy is None or t not in plan.shapes:
+            continue
+        size = int(np.prod(plan.shapes[t], dtype=object)) * tensor.type.numpy.itemsize
+        span = spans.setdefault(root, [size, 0, end])
+        span[0] = max(span[0], size)
+    inputs = {plan.root(t) for t in plan.graph.inputs} | {t for t, x in enumerate(plan.graph.tensors) if x.is_variable}
+    for root, (size, first, last) in spans.items():
+        lives.append(Life(root, size, 0 if root in inputs else first, end if preserve or root in roots else last))
+    return lives
+
+
+class Segment:
+    """A plan bound to memory."""
+
+    def __init__(self, plan: Plan, outside: Mapping[int, np.ndarray], keep: frozenset[int], preserve: bool,
+                 seen: Mapping[int, np.ndarray]) -> None:
+        """`outside`: tensors that live in memory of an earlier segment, as flat bytes. `seen`: the values it stands on."""
+        self.plan = plan
+        self.seen = seen
+        lives = [l for l in lives_of(plan, keep, preserve) if l.key not in outside]
+        self.placement: Placement = place(lives)
+        if self.placement.size > LIMIT:
+            raise ArenaError(f"the tensors need {self.placement.size:,} bytes, the limit is {LIMIT:,} "
+                             "(set TINYINTERP_ARENA_LIMIT to allow more)")
+        try:
+            self.memory = aligned(self.placement.size)
+        except MemoryError as error:
+            raise ArenaError(f"the tensors need {self.placement.size:,} bytes, more than the system gives") from error
+        self.bytes = dict(outside)  # root tensor -> its bytes
+        for life in lives:
+            at = self.placement.offsets[life.key]
+            self.bytes[life.key] = self.memory[at : at + life.size]
+        self.records: list[np.ndarray] = []
+        self.calls: list[tuple[int, int, list[Any]]] = []  # Python steps: (row before which they run, step, arrays)
+        self.table = np.zeros((len(plan.steps), ROW), np.int64)
+        if jit.DISABLED or any(s.kernel.host for s in plan.steps):
+            self.calls = [(i, i, self._arrays(i, s)) for i, s in enumerate(plan.steps) if jit.DISABLED or s.kernel.host]
+        host = {i for _, i, _ in self.calls}
+        shared = [_shared(s, plan.threads) for s in plan.steps]
+        for i, step in enumerate(plan.steps):
+            if i in host:
+                continue
+            record = jit.words(step.args, self._address(i, step), step.units)
+            self.records.append(record)
+            last = i + 1 == len(plan.steps) or i + 1 in host
+            flags = (DENORMALS_OFF if step.call.numerics == DELEGATE else 0) | (SHARED if shared[i] else 0)
+            flags |= BARRIER if last or shared[i] or shared[i + 1] else 0
+            self.table[i] = jit.address_of(step.kernel, step.args), record.ctypes.data, flags, 0
+        jit.progress_done()
+        self.runs = _runs(len(plan.steps), host)
+        self.barriers = {run: int(np.count_nonzero(self.table[run[0] : run[1], 2] & BARRIER)) for run in self.runs}
+        self.sync = aligned(SYNC * 8)[: SYNC * 8].view(np.int64)
+        self.work = [(ctypes.c_void_p(self.table[a:].ctypes.data), b - a) for a, b in self.runs]
+        self._sync = ctypes.c_void_p(self.sync.ctypes.data)
+
+    def _address(self, i: int, step: Step) -> Any:
+        scratch = {id(s): k for k, s in enumerate(step.scratch)}
+
+        def address(arg: Any) -> int:
+            if isinstance(arg, Slot):
+                return int(self.bytes[self.plan.root(arg.tensor)].ctypes.data)
+            if isinstance(arg, Scratch):
+                return int(self.bytes[-1 - i * 64 - scratch[id(arg)]].ctypes.data)
+            return int(arg.ctypes.data)
+
+        return address
+
+    def _arrays(self, i: int, step: Step) -> list[Any]:
+        arrays: list[Any] = []
+        k = 0
+        for arg in step.args:
+            if isinstance(arg, (Slot, Scratch)):
+                key = self.plan.root(arg.tensor) if isinstance(arg, Slot) else -1 - i * 64 - k
+                k += isinstance(arg, Scratch)
+                size = int(np.prod(arg.shape, dtype=np.int64)) * arg.dtype.itemsize
+                arrays.append(self.bytes[key][:size].view(arg.dtype).reshape(arg.shape))
+            else:
+                arrays.append(arg)
+        return arrays
+
+    def run(self, workers: Workers | None) -> None:
+        """Run every step. Raises: ValueDependentError."""
+        if not self.calls:
+            for k in range(len(self.runs)):
+                self._native(k, workers)
+            return
+        python = {i: arrays for _, i, arrays in self.calls}
+        starts = {a: k for k, (a, _) in enumerate(self.runs)}
+        i = 0
+        while i < len(self.plan.steps):
+            if i in python:
+                call_kernel(self.plan.steps[i], python[i])
+                i += 1
+            else:
+                k = starts[i]
+                self._native(k, workers)
+                i = self.runs[k][1]
+
+    def _native(self, k: int, workers: Workers | None) -> None:
+        loop = native_loop()
+        table, n = self.work[k]
+        threads = self.plan.threads if workers else 1
+        self.sync[8] = 0
+        self.sync[16] = self.sync[0]
+        if workers:
+            # Only addresses go to the workers: the barrier after the last step keeps this frame, and so the arena, alive.
+            sync, alive = self._sync, self.sync  # a worker still reads the counter when the caller is already through
+            workers.start(lambda number, alive=alive: loop(table, n, number, threads, sync))
+        status = loop(table, n, 0, threads, self._sync)
+        if status:
+            raise failure(self.plan.steps[self.runs[k][0] + int(self.sync[9])].call, status)
+
+    def __str__(self) -> str:
+        lines = []
+        for i, step in enumerate(self.plan.steps):
+            shared = "*" if self.table[i, 2] & SHARED else " "
+            outs = " ".join(f"@{self._offset(o.index)}" for o in step.call.outputs)
+            lines.append(f"{step}{shared} {outs}  {step.op.macs(step.call):,} MACs")
+        return "\n".join(lines)
+
+    def _offset(self, t: int) -> str:
+        at = self.placement.offsets.get(self.plan.root(t))
+        return "-" if at is None else f"{at:#x}"
+
+
+def _shared(step: Step, threads: int) -> bool:
+    if threads < 2 or not step.units:
+        return False
+    size = max((o.size * o.dtype.itemsize for o in step.call.outputs if o.type.numpy is not None), default=0)
+    return max(step.op.macs(step.call), size) >= SHARE
+
+
+def _runs(n: int, host: set[int]) -> list[tuple[int, int]]:
+    """The stretches of native steps between Python steps: [(first, one past the last)]."""
+    runs, start = [], 0
+    for i in [*sorted(host), n]:
+        if i > start:
+            runs.append((start, i))
+        start = i + 1
+    return runs
+
+
+class Program:
+    """A graph compiled for the shapes of its inputs. `run()` is one native call when no shape depends on a value."""
+
+    def __init__(self, graph: Graph, shapes: Mapping[int, Shape], numerics: str = "default", threads: int = 1,
+                 preserve: bool = False) -> None:
+        self.graph, self.numerics, self.threads, self.preserve = graph, numerics, threads, preserve
+        self.workers = Workers(threads - 1) if threads > 1 else None
+        self.segments = [self._bind(lower(graph, shapes, numerics, threads), None, {})]
+        self.complete = self.segments[-1].plan.cut is None
+
+    def _bind(self, plan: Plan, before: Segment | None, seen: Mapping[int, np.ndarray]) -> Segment:
+        keep = set(self.graph.outputs) | {t for t, x in enumerate(self.graph.tensors) if x.is_variable}
+        if before is None:
+            keep |= set(self.graph.inputs)
+        if plan.cut is not None:
+            made = {o.index for s in plan.steps for o in s.call.outputs} | set(self.graph.inputs)
+            later = {t for l in self.graph.operators[plan.resume :] for t in l.operator.inputs}
+            keep |= (made & later) | {plan.cut}
+            keep |= {t for t in later if plan.root(t) in made}
+        return Segment(plan, before.bytes if before else {}, frozenset(keep), self.preserve, seen)
+
+    def run(self) -> None:
+        """Compute the outputs from the inputs in the arena."""
+        if self.workers and self.workers.pid != os.getpid():
+            self.workers = Workers(self.threads - 1)
+        self.segments[0].run(self.workers)
+        at = 0
+        while (cut := self.segments[at].plan.cut) is not None:
+            plan = self.segments[at].plan
+            seen = {**self.segments[at].seen, cut: self.array(cut, plan).copy()}
+            at += 1
+            if at == len(self.segments) or not np.array_equal(self.segments[at].seen[cut], seen[cut]):
+                del self.segments[at:]
+                tail = lower(self.graph, {}, self.numerics, self.threads, plan, seen)
+                self.segments.append(self._bind(tail, self.segments[-1], seen))
+            self.segments[at].run(self.workers)
+        self.complete = True
+
+    @property
+    def plan(self) -> Plan:
+        """The plan as far as it is known: the last segment's."""
+        return self.segments[-1].plan
+
+    @property
+    def placement(self) -> Placement:
+        """Where the first segment's tensors lie."""
+        return self.segments[0].placement
+
+    def shape(self, t: int) -> Shape:
+        """The shape of a tensor, or the file's when no run has told it yet."""
+        return self.plan.shapes.get(t, self.graph.tensors[t].shape)
+
+    def array(self, t: int, plan: Plan | None = None) -> np.ndarray:
+        """A tensor as a view of its memory; constants read-only. Raises: NotAllocatedError."""
+        plan = plan or self.plan
+        if t in plan.values:
+            return plan.values[t]
+        root = plan.root(t)
+        dtype = self.graph.tensors[t].type.numpy
+        for segment in reversed(self.segments):
+            if root in segment.bytes and dtype is not None:
+                shape = plan.shapes.get(t, self.graph.tensors[t].shape)
+                raw = segment.bytes[root][: int(np.prod(shape, dtype=np.int64)) * dtype.itemsize]
+                return raw.view(dtype).reshape(shape)
+        raise NotAllocatedError(f"Tensor data is null. Run allocate_tensors() first\n  hint: tensor {t} "
+                                f"'{self.graph.tensors[t].name}' is not kept in memory")
+
+    def __str__(self) -> str:
+        steps = sum(len(s.plan.steps) for s in self.segments)
+        macs = sum(s.plan.macs for s in self.segments)
+        head = (f"program: {steps} steps, {self.numerics} numerics, {self.threads} thread{'s' * (self.threads > 1)}, "
+                f"{macs:,} MACs, arena {sum(s.placement.size for s in self.segments):,} bytes"
+                + ("" if self.complete else ", to be continued once values are known"))
+        return "\n".join([head, *map(str, self.segments)])
