@@ -4,6 +4,7 @@ if __name__ != "tinyinterp.schema":
     raise ImportError("this package is tinyinterp.schema: import it by that name")
 
 from tinyinterp.schema import options as options
+from tinyinterp.schema.build import build
 from tinyinterp.schema.enums import (
     Activation,
     BuiltinOperator,
@@ -59,6 +60,7 @@ __all__ = [
     "Tensor",
     "TensorType",
     "VariantType",
+    "build",
     "options",
     "read",
 ]

@@ -137,7 +137,7 @@ def _field(name: str, type: str, slot: int, default: Any = None) -> Field:
     else:
         kind = "scalar" if code else "table"
     if default is None and kind == "scalar":
-        default = 0
+        default = False if code == "?" else 0
     return Field(name, slot, kind, code, "" if code and kind != "union" else inner, default, view, enum)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -55,9 +55,11 @@ def read(data: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[byte
         model = _model(parse(view), view)
         check.model(model)
         return model
-    except (struct.error, LookupError, OverflowError, RecursionError, MemoryError, TypeError, AttributeError) as error:
+    except ModelError:
+        raise
+    except (struct.error, LookupError, ArithmeticError, ValueError, TypeError, RecursionError, MemoryError) as error:
         # The last net: nothing above should let one of these through, and no caller should have to know if it does.
-        raise ModelError(hint("The model is not a valid Flatbuffer buffer", f"{type(error).__name__}: {error}")) from error
+        raise ModelError(hint("The model is not a valid Flatbuffer buffer", repr(error))) from error
 
 
 def _view(data: Any) -> memoryview:
@@ -126,7 +128,10 @@ def _model(tree: Node, data: memoryview) -> Model:
     return Model(version, tree["description"] or "", subgraphs, arrays, signatures, metadata, external)
 
 
-def _code(node: Node, index: int) -> tuple[BuiltinOperator, str, int]:
+_Code: TypeAlias = tuple[BuiltinOperator, str, int]
+
+
+def _code(node: Node, index: int) -> _Code:
     # Codes from 127 on do not fit the old byte, which then says 127.
     number = max(node["deprecated_builtin_code"], node["builtin_code"])
     place = f"operator_codes[{index}]"
@@ -174,7 +179,7 @@ class _Buffers:
         return self.arrays[index]
 
 
-def _subgraph(node: Node, index: int, codes: list[tuple[BuiltinOperator, str, int]], buffers: _Buffers, data: memoryview) -> Subgraph:
+def _subgraph(node: Node, index: int, codes: list[_Code], buffers: _Buffers, data: memoryview) -> Subgraph:
     place = f"subgraphs[{index}]"
     if node["tensors"] is None:
         _refuse(f"Did not get tensors in subgraph {index}.\n", f"{place}.tensors: a vector is needed, if only an empty one")
@@ -225,7 +230,7 @@ def _tensor(node: Node, index: int, place: str, buffers: _Buffers, count: int) -
             for i, v in enumerate(node["variant_tensors"] or ())
         ),
     )
-    check.tensor(tensor, index, place, len(buffers.arrays[buffer]) if stored else None)
+    check.tensor(tensor, index, place, buffers.arrays[buffer] if stored else None)
     return tensor
 
 
@@ -313,7 +318,7 @@ def _sparsity(node: Node, index: int, place: str) -> Sparsity:
     return Sparsity(order, node["block_map"] or (), tuple(found))
 
 
-def _operator(node: Node, place: str, codes: list[tuple[BuiltinOperator, str, int]], data: memoryview) -> Operator:
+def _operator(node: Node, place: str, codes: list[_Code], data: memoryview) -> Operator:
     index = node["opcode_index"]
     if index >= len(codes):
         _refuse(f"Missing registration for opcode_index {index}\n", f"{place}.opcode_index: there are {len(codes)} codes")

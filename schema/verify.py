@@ -67,8 +67,17 @@ def parse(data: memoryview) -> Node:
     if root < 8 or root & 3 or root + 4 > size:
         _refuse("", f"the root table is said to be at byte {root} of {size}")
 
-    tree: Node = {}
-    stack: list[tuple[Layout, int, Node, _Place]] = [(LAYOUTS["Model"], root, tree, None)]
+    stack: list[tuple[Layout, int, Node, _Place]] = []
+    seen: dict[tuple[str, int], Node] = {}  # a table that is referred to twice is read once
+
+    def table(layout: Layout, pos: int, place: _Place) -> Node:
+        node = seen.get((layout.name, pos))
+        if node is None:
+            node = seen[layout.name, pos] = {}
+            stack.append((layout, pos, node, place))
+        return node
+
+    tree = table(LAYOUTS["Model"], root, None)
     plans: dict[tuple[str, int, int], _Plan] = {}
     tables = 1
     small = 0
@@ -95,17 +104,14 @@ def parse(data: memoryview) -> Node:
 
             if kind == "table":
                 tables += 1
-                child: Node = {}
-                node[name] = child
-                stack.append((LAYOUTS[field.of], target, child, (place, name, None)))
+                node[name] = table(LAYOUTS[field.of], target, (place, name, None))
 
             elif kind == "union":
                 tag = node[name + "_type"]
                 members = MEMBERS[field.of]
                 if 0 < tag <= len(members):
                     tables += 1
-                    node[name] = child = {}
-                    stack.append((LAYOUTS[members[tag - 1]], target, child, (place, name, None)))
+                    node[name] = table(LAYOUTS[members[tag - 1]], target, (place, name, None))
                 else:
                     node[name] = None
 
@@ -133,7 +139,16 @@ def parse(data: memoryview) -> Node:
                     tables += count
                     if tables > MAX_TABLES:
                         break
-                    node[name] = _tables(data, size, field, count, start, (place, name), stack)
+                    of = LAYOUTS[field.of]
+                    node[name] = nodes = []
+                    at = start
+                    for relative in Struct(f"<{count}I").unpack_from(data, start):
+                        target = at + relative
+                        inner = (place, name, len(nodes))
+                        if not relative or target & 3 or target + 4 > size:
+                            _refuse(_name(inner), f"the offset at byte {at} leads to byte {target} of {size}")
+                        nodes.append(table(of, target, inner))
+                        at += 4
                 elif field.code == "B":
                     node[name] = bytes(data[start:end])
                 else:
@@ -142,27 +157,6 @@ def parse(data: memoryview) -> Node:
         if tables > MAX_TABLES:
             _refuse(_name(place), f"there are more than {MAX_TABLES} tables")
     return tree
-
-
-def _tables(
-    data: memoryview,
-    size: int,
-    field: Field,
-    count: int,
-    start: int,
-    place: tuple[_Place, str],
-    stack: list[tuple[Layout, int, Node, _Place]],
-) -> list[Node]:
-    layout = LAYOUTS[field.of]
-    nodes: list[Node] = [{} for _ in range(count)]
-    at = start
-    for index, relative in enumerate(Struct(f"<{count}I").unpack_from(data, start)):
-        target = at + relative
-        if not relative or target & 3 or target + 4 > size:
-            _refuse(_name((*place, index)), f"the offset at byte {at} leads to byte {target} of {size}")
-        stack.append((layout, target, nodes[index], (*place, index)))
-        at += 4
-    return nodes
 
 
 def _plan(data: memoryview, size: int, layout: Layout, vtable: int, pos: int, place: _Place) -> _Plan:
