@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tinyinterp.schema import TensorType
 
-from .contract import Call, Operand
+from .contract import Operand
 from .machine import f32
 
 EIGHT_BIT = (TensorType.INT8, TensorType.UINT8)

@@ -28,8 +28,17 @@ from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
 from .conv import bias_or_zeros
 from .delegate import biased, channelwise, computes, same_type, shaped, stored
 from .machine import f32, fma
-from .numerics import (channel_scales, clamp, float_range, product_scales, quantize_multipliers, quantized_range,
-                       requantize_builtin, requantize_delegate, requantize_double)
+from .numerics import (
+    channel_scales,
+    clamp,
+    float_range,
+    product_scales,
+    quantize_multipliers,
+    quantized_range,
+    requantize_builtin,
+    requantize_delegate,
+    requantize_double,
+)
 
 
 # ---------------------------------------------------------------------------------------------------------- shapes

@@ -31,7 +31,8 @@ from .contract import Arg, Kernel, Scratch, Slot
 
 # The one place that names Numba's flags. fastmath never: bits would depend on the compiler. error_model numpy: x/0 is
 # IEEE. No reference counting: bodies allocate nothing, so the code needs nothing from Python's runtime.
-FLAGS = {"error_model": "numpy", "boundscheck": False, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+FLAGS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False, "_nrt": False, "no_cpython_wrapper": True,
+                         "no_cfunc_wrapper": True}
 DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 ABI = "1"  # part of every cache key: raise it when the record or the entry changes
 

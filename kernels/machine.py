@@ -49,7 +49,7 @@ def _c(name: str, *types: Any) -> Any:
 _f, _d = ctypes.c_float, ctypes.c_double
 _fmaf, _expf, _logf, _tanhf, _expm1f = (_c(n, *[_f] * k) for n, k in
                                         (("fmaf", 4), ("expf", 2), ("logf", 2), ("tanhf", 2), ("expm1f", 2)))
-_exp, _powf, _sinf, _cosf, _erff = _c("exp", _d, _d), _c("powf", _f, _f, _f), _c("sinf", _f, _f), _c("cosf", _f, _f), _c("erff", _f, _f)
+_sinf, _cosf, _erff, _powf, _exp = *(_c(n, _f, _f) for n in ("sinf", "cosf", "erff")), _c("powf", _f, _f, _f), _c("exp", _d, _d)
 
 
 @instruction("llvm.fma.f32", "float32", "float32", "float32", "float32")

@@ -34,7 +34,7 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
     if real == 0 or not math.isfinite(real):
         return 0, 0
     mantissa, shift = math.frexp(real)
-    multiplier = int(math.floor(abs(mantissa) * (1 << 31) + 0.5)) * (1 if mantissa > 0 else -1)
+    multiplier = math.floor(abs(mantissa) * (1 << 31) + 0.5) * (1 if mantissa > 0 else -1)
     if abs(multiplier) == 1 << 31:
         multiplier //= 2
         shift += 1

@@ -63,7 +63,8 @@ def same(ours: np.ndarray, theirs: np.ndarray) -> str:
     if not differ.any():
         return ""
     at = int(np.argmax(differ))
-    return f"{int(differ.sum())} of {differ.size} values, first at {at}: {ours.reshape(-1)[at]!r} here, {theirs.reshape(-1)[at]!r} there"
+    here, there = ours.reshape(-1)[at], theirs.reshape(-1)[at]
+    return f"{int(differ.sum())} of {differ.size} values, first at {at}: {here!r} here, {there!r} there"
 
 
 def compare(model: Model | bytes, numerics: str, inputs: Mapping[int, np.ndarray] | None = None, threads: int = 1,
@@ -110,7 +111,8 @@ def cut(model: Model, index: int, subgraph: int = 0) -> Model:
     def move(ts: Sequence[int]) -> tuple[int, ...]:
         return tuple(place[t] if t >= 0 else -1 for t in ts)
 
-    made = replace(operator, inputs=move(operator.inputs), outputs=move(operator.outputs), intermediates=move(operator.intermediates))
+    made = replace(operator, inputs=move(operator.inputs), outputs=move(operator.outputs),
+                   intermediates=move(operator.intermediates))
     fed = tuple(dict.fromkeys(place[t] for t in operator.inputs
                               if t >= 0 and len(model.buffers[part.tensors[t].buffer]) == 0 and not part.tensors[t].is_variable))
     small = replace(part, tensors=tuple(part.tensors[t] for t in used), inputs=fed, outputs=made.outputs, operators=(made,))

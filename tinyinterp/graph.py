@@ -57,7 +57,9 @@ class Graph:
 def link(model: Model, subgraph: int = 0, ops: Sequence[Op] | None = None) -> Graph:
     """The graph of one subgraph of a model, with the ops that run it (`ops`: all of tinyinterp's unless given)."""
     if ops is None:
-        from .kernels import OPS as ops
+        from .kernels import OPS
+
+        ops = OPS
     by_code = {op.code: op for op in ops}
     part = model.subgraphs[subgraph]
     constants = {}
@@ -88,4 +90,5 @@ def check_ops(graph: Graph) -> None:
         official = f"Didn't find op for builtin opcode '{first.operator.name}' version '{first.operator.version}'."
     raise UnsupportedOpError(
         f"{official} Node number {first.index} ({first.operator.name}) failed to prepare.\n"
-        f"  hint: tinyinterp lacks {', '.join(graph.missing)}; an op of your own goes in with Interpreter(..., ops=(*OPS, MY_OP))")
+        f"  hint: tinyinterp lacks {', '.join(graph.missing)}; "
+        "an op of your own goes in with Interpreter(..., ops=(*OPS, MY_OP))")

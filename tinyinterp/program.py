@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -153,8 +154,7 @@ class Segment:
         self.sync[16] = self.sync[0]
         if workers:
             # Only addresses go to the workers: the barrier after the last step keeps this frame, and so the arena, alive.
-            sync, alive = self._sync, self.sync  # a worker still reads the counter when the caller is already through
-            workers.start(lambda number, alive=alive: loop(table, n, number, threads, sync))
+            workers.start(partial(_work, loop, table, n, threads, self._sync, self.sync))
         status = loop(table, n, 0, threads, self._sync)
         if status:
             raise failure(self.plan.steps[self.runs[k][0] + int(self.sync[9])].call, status)
@@ -177,6 +177,11 @@ def _shared(step: Step, threads: int) -> bool:
         return False
     size = max((o.size * o.dtype.itemsize for o in step.call.outputs if o.type.numpy is not None), default=0)
     return max(step.op.macs(step.call), size) >= SHARE
+
+
+def _work(loop: Any, table: Any, n: int, threads: int, sync: Any, alive: np.ndarray, number: int) -> None:
+    """A worker's part. It holds on to the counter's memory: it may still read it when the caller is already through."""
+    loop(table, n, number, threads, sync)
 
 
 def _runs(n: int, host: set[int]) -> list[tuple[int, int]]:

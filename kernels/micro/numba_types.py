@@ -73,7 +73,8 @@ def _array_at(dtype: str) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             size = ir.Constant(I64, np.dtype(dtype).itemsize)
             dims = cgutils.unpack_tuple(builder, args[1]) if len(shape) else []
-            strides, step = [], size
+            strides: list[Any] = []
+            step = size
             for dim in reversed(dims):
                 strides.insert(0, step)
                 step = builder.mul(step, dim)
