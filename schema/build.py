@@ -60,7 +60,8 @@ def build(model: Model) -> bytes:
             "metadata": [{"name": entry.name, "buffer": entry.buffer} for entry in model.metadata] or None,
             "signature_defs": [_signature(signature) for signature in model.signatures] or None,
             "external_buffers": [
-                {f.name: getattr(entry, f.name) for f in fields(entry)} | {"group": groups.setdefault(entry.group, len(groups))}
+                {f.name: getattr(entry, f.name) for f in fields(entry)}
+                | {"group": groups.setdefault(entry.group, len(groups))}
                 for entry in model.external_buffers
             ]
             or None,
@@ -262,14 +263,16 @@ def _bytes(type: TensorType, data: Any) -> bytes:
         flat = np.asarray(data, object).ravel().tolist()
         return pack_strings(item.encode() if isinstance(item, str) else bytes(item) for item in flat)
     if type.numpy is not None:
-        return np.ascontiguousarray(data, type.numpy.newbyteorder("<")).tobytes()
+        values: Array = np.ascontiguousarray(data, type.numpy.newbyteorder("<"))
+        return values.tobytes()
     bits = type.bits or 0
     if bits not in (2, 4):
         raise ValueError(f"give the bytes of a {type.name} constant as bytes")
     per = 8 // bits
     flat = np.asarray(data).astype(np.int64).ravel() & (2**bits - 1)
     groups = np.pad(flat, (0, -len(flat) % per)).reshape(-1, per)
-    return (groups << (bits * np.arange(per))).sum(axis=1).astype(np.uint8).tobytes()
+    packed: Array = (groups << (bits * np.arange(per))).sum(axis=1).astype(np.uint8)
+    return packed.tobytes()
 
 
 def operator(
@@ -325,7 +328,11 @@ def model_of(
 
 def _made(graph: Graph, buffers: list[bytes]) -> Subgraph:
     parts: dict[Part, int] = {}  # by identity: two parts of the same content are two tensors
-    for listed in (graph.inputs or (), *((*s.inputs, *s.outputs, *s.intermediates) for s in graph.steps), graph.outputs or ()):
+    for listed in (
+        graph.inputs or (),
+        *((*s.inputs, *s.outputs, *s.intermediates) for s in graph.steps),
+        graph.outputs or (),
+    ):
         for part in listed:
             if part is not None:
                 parts.setdefault(part, len(parts))

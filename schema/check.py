@@ -1,8 +1,9 @@
 """What a sound model keeps beyond its structure: sizes, quantization, sparsity, indices, the order of writing.
 
 After these checks every index in a record can be followed, every tensor has a size, no tensor is written twice, and the
-subgraphs that call each other form no circle. What one op asks of its operands is checked by its kernels; whether each input
-is known before it is used is checked when the graph is linked, as the official interpreter says it at allocate_tensors().
+subgraphs that call each other form no circle. What one op asks of its operands is checked by its kernels. Whether each
+input is known before it is used is not checked here, as the official interpreter says it at allocate_tensors():
+`unknown_inputs` finds those that are not.
 
 Source: google-ai-edge/LiteRT, tflite/core/subgraph.cc (CheckTensorIndices, CheckInputAndOutputForOverlap,
 SetTensorParametersReadOnly), tflite/core/tools/verifier.cc
@@ -10,15 +11,14 @@ SetTensorParametersReadOnly), tflite/core/tools/verifier.cc
 
 from __future__ import annotations
 
-import dataclasses
-from functools import cache
 from math import prod
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
 from tinyinterp.errors import ModelError, hint
 from tinyinterp.schema.enums import DimensionType, TensorType
+from tinyinterp.schema.layout import LAYOUTS
 from tinyinterp.schema.records import Array, Model, Operator, Quantization, Sparsity, Subgraph, Tensor
 from tinyinterp.schema.strings import string_ends
 
@@ -96,7 +96,9 @@ def _strings(data: Array, count: int, place: str) -> None:
     except ValueError as error:
         _refuse("The string tensor's buffer is damaged.", f"{place}.buffer: {error}")
     if len(ends) - 1 < count:
-        _refuse("The string tensor's buffer is damaged.", f"{place}.buffer: {len(ends) - 1} strings, {count} are needed")
+        _refuse(
+            "The string tensor's buffer is damaged.", f"{place}.buffer: {len(ends) - 1} strings, {count} are needed"
+        )
 
 
 def _sparse_count(sparsity: Sparsity, shape: tuple[int, ...], place: str, index: int) -> int:
@@ -207,17 +209,18 @@ def _operand(indices: tuple[int, ...], label: str, least: int, count: int, place
     _invalid(indices[at], f"node {label}", count, f"{place}.{label}[{at}]")
 
 
-@cache
-def _subgraph_fields(record: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(record) if "subgraph" in field.name)
+# The fields of options that name a subgraph to run.
+_CALLS = {
+    layout.record: tuple(field.name for field in layout.fields if "subgraph" in field.name)
+    for layout in LAYOUTS.values()
+    if layout.record is not None
+}
 
 
 def called(operator: Operator) -> tuple[int, ...]:
     """The subgraphs that an operator runs: `(1, 2)` for an IF of branches 1 and 2, `()` for most operators."""
-    if operator.options is None:
-        return ()
     found: list[int] = []
-    for name in _subgraph_fields(type(operator.options)):
+    for name in _CALLS.get(type(operator.options), ()):
         value = getattr(operator.options, name)
         found += value if isinstance(value, tuple) else [value]
     return tuple(found)
@@ -249,5 +252,24 @@ def _calls(model: Model) -> None:
         for index in settled:
             depth[index] = 1 + max(depth[target] for target in callees[index])
             if depth[index] > MAX_CALLS:
-                _refuse("The subgraphs are nested too deeply.", f"subgraphs[{index}]: more than {MAX_CALLS} calls inside")
+                _refuse(
+                    "The subgraphs are nested too deeply.", f"subgraphs[{index}]: more than {MAX_CALLS} calls inside"
+                )
         waiting -= settled
+
+
+def unknown_inputs(model: Model, subgraph: Subgraph) -> list[tuple[int, int]]:
+    """Inputs that nothing has given a value when they are read, as pairs of operator index and position.
+
+    A value comes from outside, from a constant or variable, or from an earlier operator; a tensor without elements needs
+    none.
+    """
+    known = set(subgraph.inputs) | {-1}
+    for i, tensor in enumerate(subgraph.tensors):
+        if tensor.is_variable or 0 in tensor.shape or (tensor.buffer and len(model.buffers[tensor.buffer])):
+            known.add(i)
+    unknown = []
+    for index, operator in enumerate(subgraph.operators):
+        unknown += [(index, at) for at, i in enumerate(operator.inputs) if i not in known]
+        known.update(operator.outputs)
+    return unknown

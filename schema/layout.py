@@ -1,8 +1,8 @@
 """The tables of the format as facts: table -> fields -> types. Verifier, reader and builder are driven by them.
 
-A table is written as in the format's own schema: its fields in slot order, `name:type` or `name:type=default`. A type is a
-scalar, an enumeration, `string`, a table, a union, or a vector of them in brackets. `[float]*` is a vector that the reader
-keeps as an array on the file's bytes; other vectors of scalars are short and become tuples.
+A table is written as in the format's own schema: its fields in slot order, `name:type` or `name:type=default`. A type
+is a scalar, an enumeration, `string`, a table, a union, or a vector of them in brackets. `[float]*` is a vector that the
+reader keeps as an array on the file's bytes; other vectors of scalars are short and become tuples.
 
 The options tables are not said here again: the records of `options.py` have the same fields in the same order.
 
@@ -28,7 +28,8 @@ TABLES = {
     " metadata_buffer:[int] metadata:[Metadata] signature_defs:[SignatureDef]"
     " external_buffer_groups:[ExternalBufferGroup] external_buffers:[ExternalBuffer]",
     "OperatorCode": "deprecated_builtin_code:byte custom_code:string version:int=1 builtin_code:int",
-    "SubGraph": "tensors:[Tensor] inputs:[int] outputs:[int] operators:[Operator] name:string debug_metadata_index:int=-1",
+    "SubGraph": "tensors:[Tensor] inputs:[int] outputs:[int] operators:[Operator] name:string"
+    " debug_metadata_index:int=-1",
     "Buffer": "data:[ubyte]* offset:ulong size:ulong",
     "Metadata": "name:string buffer:uint",
     "SignatureDef": "inputs:[TensorMap] outputs:[TensorMap] signature_key:string deprecated_tag:deprecated"

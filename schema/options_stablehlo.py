@@ -177,4 +177,6 @@ class StablehloCaseOptions:
 
 
 class DilateOptions(Empty): ...
+
+
 class StablehloShiftLeftOptions(Empty): ...

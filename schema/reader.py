@@ -1,23 +1,24 @@
 """From bytes to a Model: opened, verified, and turned into records.
 
-What the official interpreter says about a model when it is constructed is said here, with its words first; what it says only
-at allocate_tensors() (an op nobody knows, shapes that do not fit) is left to the later stages.
+What the official interpreter says about a model when it is constructed is said here, with its words first; what it says
+only at allocate_tensors() (an op nobody knows, shapes that do not fit) is left to the later stages.
 
-Source: google-ai-edge/LiteRT, tflite/core/interpreter_builder.cc (ParseTensors, ParseQuantization, ParseSparsity, ParseNodes)
+Source: google-ai-edge/LiteRT, tflite/core/interpreter_builder.cc (ParseTensors, ParseQuantization, ParseSparsity,
+ParseNodes)
 """
 
 from __future__ import annotations
 
-import mmap
 import os
 import struct
 from typing import IO, Any, NoReturn, TypeAlias
 
 import numpy as np
 
-from tinyinterp.errors import ModelError, ModelNotFoundError, hint
+from tinyinterp.errors import ModelError, hint
 from tinyinterp.schema import check
 from tinyinterp.schema.enums import BuiltinOperator, DimensionType, TensorType
+from tinyinterp.schema.files import opened
 from tinyinterp.schema.layout import LAYOUTS, MEMBERS, OPTIONS_OF, VERSION
 from tinyinterp.schema.records import (
     Array,
@@ -39,8 +40,8 @@ from tinyinterp.schema.verify import Node, parse
 def read(data: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]) -> Model:
     """The model in a file or in memory.
 
-    A path is memory-mapped and its constants are never copied; the bytes of a `bytes` object are used in place; anything
-    that can be written to is copied first, because what has been checked must not change.
+    A path is memory-mapped and its constants are never copied; a `bytes` object is used in place; what can be written to
+    is copied first, because what has been checked must not change.
 
     >>> from tinyinterp.schema import build, read
     >>> from tinyinterp.schema.build import one_op, tensor
@@ -50,7 +51,7 @@ def read(data: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[byte
 
     Raises: ModelNotFoundError when there is no such file; ModelError when it is not a sound model.
     """
-    view = _view(data)
+    view = opened(data)
     try:
         model = _model(parse(view), view)
         check.model(model)
@@ -60,43 +61,6 @@ def read(data: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[byte
     except (struct.error, LookupError, ArithmeticError, ValueError, TypeError, RecursionError, MemoryError) as error:
         # The last net: nothing above should let one of these through, and no caller should have to know if it does.
         raise ModelError(hint("The model is not a valid Flatbuffer buffer", repr(error))) from error
-
-
-def _view(data: Any) -> memoryview:
-    if isinstance(data, (str, os.PathLike)):
-        return _mapped(os.fspath(data))
-    if hasattr(data, "read"):
-        data = data.read()
-    try:
-        view = memoryview(data).cast("B")
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"expected a path, bytes or a binary file, not {type(data).__name__}") from error
-    base = np.frombuffer(view, np.uint8).ctypes.data if len(view) else 0
-    if not view.readonly or base % 16:  # constants are aligned to 16 in the file, and so must the file be
-        room = np.empty(len(view) + 16, np.uint8)
-        start = -room.ctypes.data % 16
-        room[start : start + len(view)] = np.frombuffer(view, np.uint8)
-        room.flags.writeable = False
-        view = memoryview(room[start : start + len(view)])
-    return view
-
-
-def _mapped(path: str) -> memoryview:
-    nothing = "The model allocation is null/empty"
-    try:
-        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    except (FileNotFoundError, ValueError) as error:
-        raise ModelNotFoundError(hint(f"Could not open '{path}'.{nothing}", "there is no such file")) from error
-    except OSError as error:
-        raise ModelError(hint(f"Could not open '{path}'.{nothing}", str(error))) from error
-    try:
-        return memoryview(mmap.mmap(file, 0, access=mmap.ACCESS_READ))
-    except (OSError, ValueError) as error:
-        number = getattr(error, "errno", None) or 22
-        official = f"Mmap of '{file}' at offset '0' failed with error '{number}'.{nothing}"
-        raise ModelError(hint(official, f"{path!r} is not a file that can be mapped: {error}")) from error
-    finally:
-        os.close(file)
 
 
 def _refuse(official: str, *lines: str) -> NoReturn:
@@ -182,10 +146,14 @@ class _Buffers:
 def _subgraph(node: Node, index: int, codes: list[_Code], buffers: _Buffers, data: memoryview) -> Subgraph:
     place = f"subgraphs[{index}]"
     if node["tensors"] is None:
-        _refuse(f"Did not get tensors in subgraph {index}.\n", f"{place}.tensors: a vector is needed, if only an empty one")
+        _refuse(
+            f"Did not get tensors in subgraph {index}.\n", f"{place}.tensors: a vector is needed, if only an empty one"
+        )
     count = len(node["tensors"])
     tensors = tuple(_tensor(t, i, f"{place}.tensors[{i}]", buffers, count) for i, t in enumerate(node["tensors"]))
-    operators = tuple(_operator(o, f"{place}.operators[{i}]", codes, data) for i, o in enumerate(node["operators"] or ()))
+    operators = tuple(
+        _operator(o, f"{place}.operators[{i}]", codes, data) for i, o in enumerate(node["operators"] or ())
+    )
     return Subgraph(node["name"] or "", tensors, node["inputs"] or (), node["outputs"] or (), operators)
 
 
@@ -254,7 +222,10 @@ def _quantization(node: Node | None, index: int, place: str, shape: tuple[int, .
             refuse("Blockwise quantization details are missing.", "details")
         scales, zeros = details["scales"], details["zero_points"]
         if not 0 <= scales < count:
-            refuse(f"MultiAxisQuantization scales tensor index must be in range [0, {count}). Was {scales}.", "details.scales")
+            refuse(
+                f"MultiAxisQuantization scales tensor index must be in range [0, {count}). Was {scales}.",
+                "details.scales",
+            )
         if not -1 <= zeros < count:
             refuse(
                 f"MultiAxisQuantization zero_points tensor index must be in range [0, {count}), or -1 if optional. Was {zeros}.",
@@ -262,7 +233,8 @@ def _quantization(node: Node | None, index: int, place: str, shape: tuple[int, .
             )
         if details["block_size"] < 0:
             refuse(
-                f"MultiAxisQuantization block_size must be non-negative. Was {details['block_size']}.", "details.block_size"
+                f"MultiAxisQuantization block_size must be non-negative. Was {details['block_size']}.",
+                "details.block_size",
             )
         axes = details.get("quantized_dimensions") or ()
         if kind == 3 and not axes:
@@ -307,7 +279,10 @@ def _sparsity(node: Node, index: int, place: str) -> Sparsity:
         try:
             format = DimensionType(level["format"])
         except ValueError:
-            _refuse(f"The {i}th dimension has unknown type: {level['format']}.{official}", f"{place}.dim_metadata[{i}].format")
+            _refuse(
+                f"The {i}th dimension has unknown type: {level['format']}.{official}",
+                f"{place}.dim_metadata[{i}].format",
+            )
         if format == DimensionType.DENSE:
             found.append(SparseLevel(format, level["dense_size"]))
             continue
@@ -321,7 +296,9 @@ def _sparsity(node: Node, index: int, place: str) -> Sparsity:
 def _operator(node: Node, place: str, codes: list[_Code], data: memoryview) -> Operator:
     index = node["opcode_index"]
     if index >= len(codes):
-        _refuse(f"Missing registration for opcode_index {index}\n", f"{place}.opcode_index: there are {len(codes)} codes")
+        _refuse(
+            f"Missing registration for opcode_index {index}\n", f"{place}.opcode_index: there are {len(codes)} codes"
+        )
     code, custom_code, version = codes[index]
     custom_options = node["custom_options"]
     offset, size = node["large_custom_options_offset"], node["large_custom_options_size"]
@@ -384,7 +361,9 @@ def _default(record: type[Any]) -> Any:
 
 def _signature(node: Node, index: int) -> Signature:
     if node["signature_key"] is None:
-        _refuse("Missing exported method name for SignatureDef", f"signature_defs[{index}].signature_key: a name is needed")
+        _refuse(
+            "Missing exported method name for SignatureDef", f"signature_defs[{index}].signature_key: a name is needed"
+        )
     inputs, outputs = (
         {entry["name"]: entry["tensor_index"] for entry in node[side] or () if entry["name"] is not None}
         for side in ("inputs", "outputs")

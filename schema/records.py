@@ -11,13 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinyinterp.schema.enums import (
-    Activation as Activation,
-    BuiltinOperator as BuiltinOperator,
-    DimensionType as DimensionType,
-    Padding as Padding,
-    TensorType as TensorType,
-)
+from tinyinterp.schema.enums import BuiltinOperator, DimensionType, TensorType
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -49,8 +43,8 @@ def _same(a: object, b: object) -> bool:
 class Quantization:
     """real = scale * (q - zero_point), with one pair for the tensor or one for each index along `axis`.
 
-    Blockwise and multi-axis tensors keep their scales in another tensor of the subgraph, `block_scales`: then `scale` and
-    `zero_point` are empty here.
+    Blockwise and multi-axis tensors keep their scales in another tensor of the subgraph, `block_scales`: then `scale`
+    and `zero_point` are empty here.
     """
 
     scale: Array = field(default_factory=lambda: _NO_FLOATS)  # [n] float32; n is 0 when the tensor is not quantized
@@ -105,7 +99,7 @@ class SparseLevel:
 
 @dataclass(frozen=True, slots=True)
 class Sparsity:
-    """Where the stored elements of a sparse constant belong: the first `rank` levels walk blocks, the rest inside one."""
+    """Where the stored elements of a sparse constant belong: `rank` levels walk the blocks, the rest inside one."""
 
     traversal_order: tuple[int, ...]
     block_map: tuple[int, ...]
@@ -151,7 +145,7 @@ class Operator:
     inputs: tuple[int, ...] = ()  # -1: an optional operand left out
     outputs: tuple[int, ...] = ()
     intermediates: tuple[int, ...] = ()
-    options: Any = None  # a record of schema.options, with its defaults when the file has none; None when the op has none
+    options: Any = None  # a record of schema.options, of defaults when the file has none; None when the op has no table
     custom_options: bytes = b""
 
     @property
@@ -218,8 +212,8 @@ class Model:
     def constant(self, tensor: Tensor) -> Array | None:
         """The tensor's elements as a read-only array of its shape, or None when it is not a constant.
 
-        Types without a NumPy dtype of their own (int4, strings) come as their bytes, uint8 [bytes]; a sparse constant as
-        its stored elements, [n]. Bytes beyond what the shape needs are left out.
+        Types without a NumPy dtype of their own (int4, strings) come as their bytes, uint8 [bytes]; a sparse constant
+        as its stored elements, [n]. Bytes beyond what the shape needs are left out.
         """
         raw = self.buffers[tensor.buffer]
         if tensor.buffer == 0 or not len(raw):
@@ -255,14 +249,16 @@ class Model:
             lines[0] += f", {self.description!r}"
         for index, subgraph in enumerate(self.subgraphs):
             lines.append(
-                f"subgraph {index} {subgraph.name!r}: {len(subgraph.tensors)} tensors, {len(subgraph.operators)} operators"
+                f"subgraph {index} {subgraph.name!r}:"
+                f" {len(subgraph.tensors)} tensors, {len(subgraph.operators)} operators"
             )
             for word, indices in (("input", subgraph.inputs), ("output", subgraph.outputs)):
                 lines += [f"  {word} {i}: {subgraph.tensors[i]}" for i in indices]
             ops: dict[str, int] = {}
             for operator in subgraph.operators:
                 ops[operator.name] = ops.get(operator.name, 0) + 1
-            lines += [f"  {count} x {name}" for name, count in sorted(ops.items(), key=lambda item: (-item[1], item[0]))]
+            by_count = sorted(ops.items(), key=lambda item: (-item[1], item[0]))
+            lines += [f"  {count} x {name}" for name, count in by_count]
         for signature in self.signatures:
             lines.append(f"signature {signature.key!r}: {list(signature.inputs)} -> {list(signature.outputs)}")
         return "\n".join(lines)

@@ -7,7 +7,9 @@ Source: google-ai-edge/LiteRT, tflite/string_util.h
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -21,8 +23,8 @@ def pack_strings(strings: Iterable[bytes]) -> bytes:
     [b'one', b'', b'three']
     """
     items = list(strings)
-    ends = np.cumsum([4 * (len(items) + 2), *map(len, items)], dtype="<i4")
-    return np.int32(len(items)).astype("<i4").tobytes() + ends.tobytes() + b"".join(items)
+    ends = accumulate([4 * (len(items) + 2), *map(len, items)])
+    return struct.pack(f"<{len(items) + 2}i", len(items), *ends) + b"".join(items)
 
 
 def unpack_strings(data: Array | bytes) -> list[bytes]:
@@ -34,7 +36,7 @@ def unpack_strings(data: Array | bytes) -> list[bytes]:
     if not raw:
         return []
     ends = string_ends(np.frombuffer(raw, np.uint8)).tolist()
-    return [raw[start:end] for start, end in zip(ends, ends[1:])]
+    return [raw[start:end] for start, end in pairwise(ends)]
 
 
 def string_ends(data: Array) -> Array:

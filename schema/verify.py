@@ -1,15 +1,16 @@
 """The structural verifier: any bytes become the tree of their tables, or a ModelError that names the place.
 
-Python's `flatbuffers` has no verifier, and the accessors of the `tflite` package trust what they read: a negative position
-counts from the end, a slice past the end is shortened, a length of 2**32 is looped over. So each offset, vtable, vector,
-string and union is checked here before it is followed, in one pass that also decodes what it checks; nothing reads the file
-a second time. `tflite` gives the root; below it, its accessors cost about 3 us a field (some 0.2 ms an operator with its
-tensors), and its 2.18 lacks five tables of today's schema.
+Python's `flatbuffers` has no verifier, and the accessors of the `tflite` package trust what they read: a negative
+position counts from the end, a slice past the end is shortened, a length of 2**32 is looped over. So each offset, vtable,
+vector, string and union is checked here before it is followed, in one pass that also decodes what it checks, and nothing
+reads the file a second time. `tflite` gives the root. Its accessors are not used below it: they cost about five times
+this whole pass, and its 2.18 lacks five tables of today's schema; the tests hold every model's records against them.
 
 What is checked is what flatbuffers::Verifier checks: the identifier; offsets that are not 0, aligned and inside; vtables
-inside, of even size; scalars inside and aligned; vectors inside; strings ended by a 0; unions by their tag; at most a million
-tables. Beyond it: the fields of a table may not overlap, and what becomes Python objects is bounded, so that a small file
-whose vectors lie over each other cannot fill the memory. The format nests five tables at most, so that depth needs no limit.
+inside, of even size; scalars inside and aligned; vectors inside; strings ended by a 0; unions by their tag; at most a
+million tables. Beyond it: the fields of a table may not overlap, and what becomes Python objects is bounded, so that a
+small file whose vectors lie over each other cannot fill the memory. The format's tables nest six deep at most, so that
+depth needs no limit.
 
 Source: google/flatbuffers, include/flatbuffers/verifier.h
 """
@@ -130,17 +131,22 @@ def parse(data: memoryview) -> Node:
                     continue
                 small += end - start
                 if small > MAX_SMALL_BYTES:
-                    _refuse(_name((place, name, None)), f"names and short vectors take more than {MAX_SMALL_BYTES} bytes")
+                    _refuse(
+                        _name((place, name, None)), f"names and short vectors take more than {MAX_SMALL_BYTES} bytes"
+                    )
                 if kind == "string":
                     if data[end]:
-                        _refuse(_name((place, name, None)), f"the string at byte {start} has no 0 at its end, byte {end}")
+                        _refuse(
+                            _name((place, name, None)), f"the string at byte {start} has no 0 at its end, byte {end}"
+                        )
                     node[name] = str(data[start:end], "utf-8", "replace")
                 elif kind == "tables":
                     tables += count
                     if tables > MAX_TABLES:
                         break
                     of = LAYOUTS[field.of]
-                    node[name] = nodes = []
+                    nodes: list[Node] = []
+                    node[name] = nodes
                     at = start
                     for relative in Struct(f"<{count}I").unpack_from(data, start):
                         target = at + relative
@@ -181,10 +187,12 @@ def _plan(data: memoryview, size: int, layout: Layout, vtable: int, pos: int, pl
     text = "<"
     end = 4 if present else 0
     text += f"{end}x"
-    for offset, name, code, field in present:
+    for offset, name, code, _ in present:
         width = _WIDTH[code]
         if offset < end:
-            _refuse(_name((place, name, None)), f"the field, {offset} bytes into its table, lies over the one before it")
+            _refuse(
+                _name((place, name, None)), f"the field, {offset} bytes into its table, lies over the one before it"
+            )
         if (pos + offset) % width:
             _refuse(_name((place, name, None)), f"the field at byte {pos + offset} is not aligned to {width}")
         text += f"{offset - end}x{code}"
