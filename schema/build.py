@@ -60,8 +60,7 @@ def build(model: Model) -> bytes:
             "metadata": [{"name": entry.name, "buffer": entry.buffer} for entry in model.metadata] or None,
             "signature_defs": [_signature(signature) for signature in model.signatures] or None,
             "external_buffers": [
-                {f.name: getattr(entry, f.name) for f in fields(entry)}
-                | {"group": groups.setdefault(entry.group, len(groups))}
+                {f.name: getattr(entry, f.name) for f in fields(entry)} | {"group": groups.setdefault(entry.group, len(groups))}
                 for entry in model.external_buffers
             ]
             or None,
@@ -288,9 +287,7 @@ def operator(
     """An operator to make a model of. A name that no builtin has is the code of a custom op."""
     custom = ""
     if not isinstance(code, BuiltinOperator):
-        custom, code = (
-            ("", BuiltinOperator[code]) if code in BuiltinOperator.__members__ else (code, BuiltinOperator.CUSTOM)
-        )
+        custom, code = ("", BuiltinOperator[code]) if code in BuiltinOperator.__members__ else (code, BuiltinOperator.CUSTOM)
     if options is None and code in OPTIONS_OF:
         options = OPTIONS_OF[code]()
     made = Operator(code, custom, version, options=options, custom_options=custom_options)

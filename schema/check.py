@@ -68,8 +68,7 @@ def tensor(tensor: Tensor, index: int, place: str, data: Array | None) -> None:
     if needed > len(data):
         _refuse(
             invalid,
-            f"{place}.buffer: buffer {tensor.buffer} has {len(data)} bytes,"
-            f" {list(shape)} of {tensor.type.name} needs {needed}",
+            f"{place}.buffer: buffer {tensor.buffer} has {len(data)} bytes, {list(shape)} of {tensor.type.name} needs {needed}",
         )
 
 
@@ -96,9 +95,7 @@ def _strings(data: Array, count: int, place: str) -> None:
     except ValueError as error:
         _refuse("The string tensor's buffer is damaged.", f"{place}.buffer: {error}")
     if len(ends) - 1 < count:
-        _refuse(
-            "The string tensor's buffer is damaged.", f"{place}.buffer: {len(ends) - 1} strings, {count} are needed"
-        )
+        _refuse("The string tensor's buffer is damaged.", f"{place}.buffer: {len(ends) - 1} strings, {count} are needed")
 
 
 def _sparse_count(sparsity: Sparsity, shape: tuple[int, ...], place: str, index: int) -> int:
@@ -252,9 +249,7 @@ def _calls(model: Model) -> None:
         for index in settled:
             depth[index] = 1 + max(depth[target] for target in callees[index])
             if depth[index] > MAX_CALLS:
-                _refuse(
-                    "The subgraphs are nested too deeply.", f"subgraphs[{index}]: more than {MAX_CALLS} calls inside"
-                )
+                _refuse("The subgraphs are nested too deeply.", f"subgraphs[{index}]: more than {MAX_CALLS} calls inside")
         waiting -= settled
 
 

@@ -58,9 +58,7 @@ class TensorType(IntEnum):
 
 _NUMPY: dict[TensorType, np.dtype[Any]] = {
     TensorType[name.upper()]: np.dtype(name)
-    for name in (
-        "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool complex64 complex128".split()
-    )
+    for name in ("float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool complex64 complex128".split())
 }
 _BITS: dict[TensorType, int] = {type: 8 * dtype.itemsize for type, dtype in _NUMPY.items()} | {
     TensorType.INT2: 2,

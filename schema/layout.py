@@ -28,12 +28,10 @@ TABLES = {
     " metadata_buffer:[int] metadata:[Metadata] signature_defs:[SignatureDef]"
     " external_buffer_groups:[ExternalBufferGroup] external_buffers:[ExternalBuffer]",
     "OperatorCode": "deprecated_builtin_code:byte custom_code:string version:int=1 builtin_code:int",
-    "SubGraph": "tensors:[Tensor] inputs:[int] outputs:[int] operators:[Operator] name:string"
-    " debug_metadata_index:int=-1",
+    "SubGraph": "tensors:[Tensor] inputs:[int] outputs:[int] operators:[Operator] name:string debug_metadata_index:int=-1",
     "Buffer": "data:[ubyte]* offset:ulong size:ulong",
     "Metadata": "name:string buffer:uint",
-    "SignatureDef": "inputs:[TensorMap] outputs:[TensorMap] signature_key:string deprecated_tag:deprecated"
-    " subgraph_index:uint",
+    "SignatureDef": "inputs:[TensorMap] outputs:[TensorMap] signature_key:string deprecated_tag:deprecated subgraph_index:uint",
     "TensorMap": "name:string tensor_index:uint",
     "ExternalBufferGroup": "name:string",
     "ExternalBuffer": "id:uint group:uint offset:ulong length:ulong packing:string",

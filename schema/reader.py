@@ -146,14 +146,10 @@ class _Buffers:
 def _subgraph(node: Node, index: int, codes: list[_Code], buffers: _Buffers, data: memoryview) -> Subgraph:
     place = f"subgraphs[{index}]"
     if node["tensors"] is None:
-        _refuse(
-            f"Did not get tensors in subgraph {index}.\n", f"{place}.tensors: a vector is needed, if only an empty one"
-        )
+        _refuse(f"Did not get tensors in subgraph {index}.\n", f"{place}.tensors: a vector is needed, if only an empty one")
     count = len(node["tensors"])
     tensors = tuple(_tensor(t, i, f"{place}.tensors[{i}]", buffers, count) for i, t in enumerate(node["tensors"]))
-    operators = tuple(
-        _operator(o, f"{place}.operators[{i}]", codes, data) for i, o in enumerate(node["operators"] or ())
-    )
+    operators = tuple(_operator(o, f"{place}.operators[{i}]", codes, data) for i, o in enumerate(node["operators"] or ()))
     return Subgraph(node["name"] or "", tensors, node["inputs"] or (), node["outputs"] or (), operators)
 
 
@@ -262,8 +258,7 @@ def _quantization(node: Node | None, index: int, place: str, shape: tuple[int, .
         refuse(f"quantized_dimension must be in range [0, {len(shape)}). Was {axis}.", "quantized_dimension")
     if len(scale) != 1 and shape and len(scale) != shape[axis]:
         refuse(
-            f"num_scales must be 1 for per-layer quantization, or {shape[axis]} for per-axis quantization,"
-            f" but got {len(scale)}.",
+            f"num_scales must be 1 for per-layer quantization, or {shape[axis]} for per-axis quantization, but got {len(scale)}.",
             "scale",
         )
     return Quantization(scale, zero_point, axis, minimum=minimum, maximum=maximum)
@@ -296,9 +291,7 @@ def _sparsity(node: Node, index: int, place: str) -> Sparsity:
 def _operator(node: Node, place: str, codes: list[_Code], data: memoryview) -> Operator:
     index = node["opcode_index"]
     if index >= len(codes):
-        _refuse(
-            f"Missing registration for opcode_index {index}\n", f"{place}.opcode_index: there are {len(codes)} codes"
-        )
+        _refuse(f"Missing registration for opcode_index {index}\n", f"{place}.opcode_index: there are {len(codes)} codes")
     code, custom_code, version = codes[index]
     custom_options = node["custom_options"]
     offset, size = node["large_custom_options_offset"], node["large_custom_options_size"]
@@ -361,9 +354,7 @@ def _default(record: type[Any]) -> Any:
 
 def _signature(node: Node, index: int) -> Signature:
     if node["signature_key"] is None:
-        _refuse(
-            "Missing exported method name for SignatureDef", f"signature_defs[{index}].signature_key: a name is needed"
-        )
+        _refuse("Missing exported method name for SignatureDef", f"signature_defs[{index}].signature_key: a name is needed")
     inputs, outputs = (
         {entry["name"]: entry["tensor_index"] for entry in node[side] or () if entry["name"] is not None}
         for side in ("inputs", "outputs")

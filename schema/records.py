@@ -249,8 +249,7 @@ class Model:
             lines[0] += f", {self.description!r}"
         for index, subgraph in enumerate(self.subgraphs):
             lines.append(
-                f"subgraph {index} {subgraph.name!r}:"
-                f" {len(subgraph.tensors)} tensors, {len(subgraph.operators)} operators"
+                f"subgraph {index} {subgraph.name!r}: {len(subgraph.tensors)} tensors, {len(subgraph.operators)} operators"
             )
             for word, indices in (("input", subgraph.inputs), ("output", subgraph.outputs)):
                 lines += [f"  {word} {i}: {subgraph.tensors[i]}" for i in indices]

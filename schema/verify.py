@@ -131,14 +131,10 @@ def parse(data: memoryview) -> Node:
                     continue
                 small += end - start
                 if small > MAX_SMALL_BYTES:
-                    _refuse(
-                        _name((place, name, None)), f"names and short vectors take more than {MAX_SMALL_BYTES} bytes"
-                    )
+                    _refuse(_name((place, name, None)), f"names and short vectors take more than {MAX_SMALL_BYTES} bytes")
                 if kind == "string":
                     if data[end]:
-                        _refuse(
-                            _name((place, name, None)), f"the string at byte {start} has no 0 at its end, byte {end}"
-                        )
+                        _refuse(_name((place, name, None)), f"the string at byte {start} has no 0 at its end, byte {end}")
                     node[name] = str(data[start:end], "utf-8", "replace")
                 elif kind == "tables":
                     tables += count
@@ -190,9 +186,7 @@ def _plan(data: memoryview, size: int, layout: Layout, vtable: int, pos: int, pl
     for offset, name, code, _ in present:
         width = _WIDTH[code]
         if offset < end:
-            _refuse(
-                _name((place, name, None)), f"the field, {offset} bytes into its table, lies over the one before it"
-            )
+            _refuse(_name((place, name, None)), f"the field, {offset} bytes into its table, lies over the one before it")
         if (pos + offset) % width:
             _refuse(_name((place, name, None)), f"the field at byte {pos + offset} is not aligned to {width}")
         text += f"{offset - end}x{code}"
