@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyinterp.errors import QuantError, ShapeError
-from tinyinterp.schema import BuiltinOperator, Operator, Quantization, TensorType
+from tinyinterp.schema import BuiltinOperator, Operator, Quantization, Sparsity, TensorType
 
 REFERENCE, DELEGATE, BUILTIN = "reference", "delegate", "builtin"
 ALL = frozenset({REFERENCE, DELEGATE, BUILTIN})  # the arithmetic is the same in all three
@@ -46,6 +46,7 @@ class Status(IntEnum):
     INDEX_OUT_OF_RANGE = 1
     DIVISION_BY_ZERO = 2
     NEGATIVE_SIZE = 3
+    CROSSED_BOX = 4
 
 
 class NeedsValue(Exception):
@@ -69,6 +70,8 @@ class Operand:
     is_variable: bool = False
     fixed: bool = False  # stored in the file (not merely computed from what is): what the official side calls constant
     dynamic: bool = False  # its shape came from values that no file holds: the official delegate refuses such tensors
+    seen: np.ndarray | None = None  # its value in this run, which decides shapes; it stays in memory, it is no constant
+    sparsity: Sparsity | None = None  # of a sparse constant: `known` is then its stored elements, [n]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -144,9 +147,10 @@ class Call:
     def value(self, i: int) -> np.ndarray:
         """The value of input i, which decides shapes. Raises: NeedsValue when only a run can tell."""
         operand = self.input(i)
-        if operand.known is None:
+        value = operand.seen if operand.known is None else operand.known
+        if value is None:
             raise NeedsValue(operand.index)
-        return operand.known
+        return value
 
     def need(self, condition: object, message: str) -> None:
         """Raises: ShapeError with the place and `message` unless the condition holds."""
@@ -176,7 +180,8 @@ class Kernel:
 
     `run(*args)` gets the arguments that `args(call, params)` lists, in that order: a `Slot` or an array arrives as an
     array, a number as a number. When its last parameters are named `begin, end` it computes that share of
-    `split(call)` independent units (0: never shared among threads). It allocates nothing and returns nothing, or, with
+    `split(call)` independent units (0: never shared among threads); a further `thread` is the thread's number, to find
+    its own part of a `Scratch`. It allocates nothing and returns nothing, or, with
     the annotation `-> int`, a `Status` for values it refuses, before its first write.
     """
 

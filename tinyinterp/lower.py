@@ -142,7 +142,7 @@ class _State:
         tensor = self.graph.tensors[t]
         value = self.values.get(t, self.seen.get(t)) if known else None
         return Operand(t, tensor.name, tensor.type, self.shapes.get(t, tensor.shape), tensor.quantization, value,
-                       tensor.is_variable, t in self.fixed, t in self.dynamic)
+                       tensor.is_variable, t in self.fixed, t in self.dynamic, sparsity=tensor.sparsity)
 
     def call(self, linked: Linked) -> Call:
         operator, op = linked.operator, linked.op
@@ -228,7 +228,7 @@ class _State:
         hidden = [x for x in call.inputs if x is not None and x.index in self.seen]
         if hidden:  # values of one run decide shapes, but the kernel reads them from memory
             call = replace(call, inputs=tuple(
-                replace(x, known=None) if x is not None and x.index in self.seen else x for x in call.inputs))
+                replace(x, known=None, seen=x.known) if x is not None and x.index in self.seen else x for x in call.inputs))
         for kernel in op.kernels:
             if call.numerics in kernel.numerics and kernel.when(call):
                 params = op.prepare(call)
