@@ -5,11 +5,13 @@ if __name__ != "tinyinterp.kernels":
 
 from .contract import Op
 from .conv import CONV_2D
+from .depthwise import DEPTHWISE_CONV_2D
 from .fully_connected import FULLY_CONNECTED
 from .reshape import EXPAND_DIMS, RESHAPE, SQUEEZE
 
 OPS: tuple[Op, ...] = (
     CONV_2D,
+    DEPTHWISE_CONV_2D,
     FULLY_CONNECTED,
     RESHAPE, SQUEEZE, EXPAND_DIMS,
 )

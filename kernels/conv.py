@@ -29,7 +29,7 @@ import numpy as np
 from tinyinterp.schema import BuiltinOperator, TensorType
 
 from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
-from .delegate import biased, channelwise, computes, same_type, shaped, stored
+from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
 from .machine import f32, fma
 from .numerics import REQUANTIZE, clamp, float_range, padding, product_scales, quantized_range
 
@@ -80,19 +80,29 @@ def bias_or_zeros(call: Call, channels: int, dtype: Any) -> Any:
     return np.zeros(channels, dtype) if bias is None else bias.view(channels)
 
 
-def float_args(call: Call, params: None) -> tuple[Arg, ...]:
-    x, w, o = call.input(0), call.input(1), call.options
-    lo, hi = float_range(o.fused_activation_function, call)
-    return (x.view(), w.view(), bias_or_zeros(call, w.shape[0], np.float32), *window(call), lo, hi, call.output.view())
+def float_args(axis: int) -> Callable[[Call, None], tuple[Arg, ...]]:
+    """The arguments of a float kernel whose weights have the output channels along `axis`."""
+
+    def args(call: Call, params: None) -> tuple[Arg, ...]:
+        x, w, o = call.input(0), call.input(1), call.options
+        lo, hi = float_range(o.fused_activation_function, call)
+        return (x.view(), w.view(), bias_or_zeros(call, w.shape[axis], np.float32), *window(call), lo, hi, call.output.view())
+
+    return args
 
 
-def quantized_args(call: Call, params: None) -> tuple[Arg, ...]:
-    x, w, o, y = call.input(0), call.input(1), call.options, call.output
-    multiplier, shift = product_scales(call, x, w, w.shape[0])
-    lo, hi = quantized_range(o.fused_activation_function, call)
-    zero = w.zero_point if w.dtype == np.uint8 else 0
-    return (x.view(), w.view(), bias_or_zeros(call, w.shape[0], np.int32), multiplier, shift, x.zero_point, zero,
-            *window(call), y.zero_point, lo, hi, y.view())
+def quantized_args(axis: int) -> Callable[[Call, None], tuple[Arg, ...]]:
+    """The arguments of an 8-bit kernel whose weights have the output channels along `axis`."""
+
+    def args(call: Call, params: None) -> tuple[Arg, ...]:
+        x, w, o, y = call.input(0), call.input(1), call.options, call.output
+        multiplier, shift = product_scales(call, x, w, w.shape[axis])
+        lo, hi = quantized_range(o.fused_activation_function, call)
+        zero = w.zero_point if w.dtype == np.uint8 else 0
+        return (x.view(), w.view(), bias_or_zeros(call, w.shape[axis], np.int32), multiplier, shift, x.zero_point, zero,
+                *window(call), y.zero_point, lo, hi, y.view())
+
+    return args
 
 
 def rows(call: Call) -> int:
@@ -186,7 +196,8 @@ def is_8bit(call: Call) -> bool:
 def delegated(call: Call) -> bool:
     x, w, bias = call.input(0), call.input(1), call.optional(2)
     return (computes(x, call.output) and same_type(x, w, call.output) and shaped(x, 4, 4) and shaped(call.output, 4, 4)
-            and shaped(w, 4, 4) and channelwise(w, 0, w.shape[0]) and stored(w) and biased(bias))
+            and shaped(w, 4, 4) and channelwise(w, 0, w.shape[0]) and stored(w) and biased(bias)
+            and requantizable(x, w, call.output))
 
 
 CONV_2D = Op(
@@ -197,9 +208,9 @@ CONV_2D = Op(
     types=("float32", "int8", "uint8"),
     infer=infer,
     kernels=(
-        Kernel("conv_float32_reference", conv_float_reference, float_args, frozenset({REFERENCE, BUILTIN}), is_float, rows),
-        Kernel("conv_float32_delegate", conv_float_delegate, float_args, frozenset({DELEGATE}), is_float, rows),
-        *(Kernel(f"conv_8bit_{n}", conv_quantized(REQUANTIZE[n]), quantized_args, frozenset({n}), is_8bit, rows)
+        Kernel("conv_float32_reference", conv_float_reference, float_args(0), frozenset({REFERENCE, BUILTIN}), is_float, rows),
+        Kernel("conv_float32_delegate", conv_float_delegate, float_args(0), frozenset({DELEGATE}), is_float, rows),
+        *(Kernel(f"conv_8bit_{n}", conv_quantized(REQUANTIZE[n]), quantized_args(0), frozenset({n}), is_8bit, rows)
           for n in (REFERENCE, BUILTIN, DELEGATE)),
     ),
     delegated=delegated,

@@ -7,6 +7,8 @@ Source: LiteRT tflite/delegates/xnnpack/xnnpack_delegate.cc (Visit…Node, Check
 
 from __future__ import annotations
 
+import numpy as np
+
 from tinyinterp.schema import TensorType
 
 from .contract import Operand
@@ -73,3 +75,12 @@ def biased(bias: Operand | None) -> bool:
         return False
     return bias.type == TensorType.FLOAT32 or (bias.type == TensorType.INT32 and bias.quantized
                                                and bias.quantization.axis == 0)
+
+
+def requantizable(x: Operand, w: Operand, y: Operand) -> bool:
+    """8-bit sums of products: every (sx * sw) / sy is below 256 in float32. Beyond that the official default refuses the
+    whole model; here the operator runs in the builtin's arithmetic. Anything but 8 bits passes."""
+    if w.type not in EIGHT_BIT or not (x.quantized and y.quantized):
+        return True
+    scales = np.asarray(w.quantization.scale, np.float32)
+    return bool(np.all(x.scale * scales / y.scale < f32(256)))

@@ -26,7 +26,7 @@ from tinyinterp.schema import BuiltinOperator, FullyConnectedOptionsWeightsForma
 
 from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
 from .conv import bias_or_zeros
-from .delegate import biased, channelwise, computes, same_type, shaped, stored
+from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
 from .machine import f32, fma
 from .numerics import (
     channel_scales,
@@ -167,7 +167,7 @@ def is_8bit(call: Call) -> bool:
 def delegated(call: Call) -> bool:
     x, w, bias = call.input(0), call.input(1), call.optional(2)
     return (computes(x, call.output) and same_type(x, w, call.output) and shaped(w, 2, 2) and stored(w)
-            and channelwise(w, 0, w.shape[0]) and (bias is None or biased(bias)))
+            and channelwise(w, 0, w.shape[0]) and (bias is None or biased(bias)) and requantizable(x, w, call.output))
 
 
 FULLY_CONNECTED = Op(

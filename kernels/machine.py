@@ -39,6 +39,27 @@ def instruction(code: str, result: str, *arguments: str) -> Callable[[F], F]:
     return mark
 
 
+def microkernel(*arguments: str) -> Callable[[F], F]:
+    """Mark a function that writes vector instructions (`micro/vectors.py`): kernels call it with these argument types.
+
+    It exists only compiled, so a kernel that uses one has a definition beside it for plain Python.
+    """
+
+    def mark(function: F) -> F:
+        function.__microkernel__ = arguments  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def address(x: Any) -> int:
+    """Where an array's first element lies."""
+    return int(x.ctypes.data)
+
+
+address.__address__ = True  # type: ignore[attr-defined]
+
+
 def _c(name: str, *types: Any) -> Any:
     function = getattr(_libm, name)
     function.restype = types[0]
@@ -153,3 +174,26 @@ def erff(x: Any) -> Any:
 def exp64(x: Any) -> Any:
     """The C library's exp, in double."""
     return float(_exp(x))
+
+
+# -------------------------------------------------------------------------- minimum and maximum as the machine has them
+# The delegate's arithmetic: a comparison with NaN is false, so the order of the operands decides what a NaN or a zero of
+# the other sign turns into, and the result is flushed as everything is that passes through an arithmetic instruction
+# while denormals are off. The compiler may choose a move or an instruction for `a if a < b else b`, so it is said here.
+@inline
+def flush(x: Any) -> Any:
+    """x, or the zero of its sign when it is denormal."""
+    b = bits(x)
+    return from_bits(u32(b & u32(0x80000000))) if u32(b & u32(0x7F800000)) == u32(0) else x
+
+
+@inline
+def xmin(a: Any, b: Any) -> Any:
+    """a if a < b, else b; flushed."""
+    return flush(a if a < b else b)
+
+
+@inline
+def xmax(a: Any, b: Any) -> Any:
+    """a if a > b, else b; flushed."""
+    return flush(a if a > b else b)

@@ -25,6 +25,7 @@ from .contract import BUILTIN, DELEGATE, REFERENCE, Call, Operand
 from .machine import f32, inline, rint, round_away64
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
+FLOAT_MAX = float(np.finfo(np.float32).max)
 RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "int32": (INT32_MIN, INT32_MAX)}
 
 
@@ -57,9 +58,12 @@ BOUNDS = {Activation.NONE: (-math.inf, math.inf), Activation.RELU: (0.0, math.in
 
 
 def float_range(activation: Activation, call: Call) -> tuple[np.float32, np.float32]:
-    """The clamp of a fused activation on floats. Raises: ShapeError for one that no official kernel fuses."""
+    """The clamp of a fused activation on floats. The builtin kernels clamp to the finite numbers where the delegate does
+    not clamp at all: their infinite results come out as +-3.4e38. Raises: ShapeError for one that no kernel fuses."""
     call.need(activation in BOUNDS, f"fused activation {activation!r} is not NONE, RELU, RELU_N1_TO_1 or RELU6")
     lo, hi = BOUNDS[activation]
+    if call.numerics != DELEGATE:
+        lo, hi = max(lo, -FLOAT_MAX), min(hi, FLOAT_MAX)
     return f32(lo), f32(hi)
 
 
