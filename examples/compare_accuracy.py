@@ -8,9 +8,9 @@ where `train_digits.py` left Keras's. tf.lite's interpreter is taken from ai-edg
 """
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
-import ai_edge_litert
 import numpy as np
 from ai_edge_litert import interpreter as tflite
 
@@ -89,8 +89,8 @@ def main():
     held_out = np.load(DATA / "digits.npz")
     figures = {
         "training": json.loads((HERE / "accuracy.json").read_text())["training"],
-        "ai_edge_litert": ai_edge_litert.__version__,
-        "tinyinterp": tinyinterp.__version__,
+        "ai_edge_litert": version("ai-edge-litert"),
+        "tinyinterp": version("tinyinterp"),
         "models": {name: measure(DATA / file, held_out["images"], held_out["labels"]) for name, file in MODELS.items()},
     }
     print(table(figures))
