@@ -21,6 +21,9 @@ REFERENCE, DELEGATE, BUILTIN = "reference", "delegate", "builtin"
 ALL = frozenset({REFERENCE, DELEGATE, BUILTIN})  # the arithmetic is the same in all three
 
 
+OBJECTS = np.dtype(object)  # what strings are kept as: bytes objects, which only host kernels touch
+
+
 class Slot(NamedTuple):
     """A tensor in the arena, seen as an array: what a kernel argument is before memory exists."""
 
@@ -47,6 +50,12 @@ class Status(IntEnum):
     DIVISION_BY_ZERO = 2
     NEGATIVE_SIZE = 3
     CROSSED_BOX = 4
+    OUTSIDE_DOMAIN = 5
+
+
+def status(code: Status, position: int) -> int:
+    """What a kernel returns when it refuses the value at this element."""
+    return code | (position << 8)
 
 
 class NeedsValue(Exception):
@@ -75,7 +84,7 @@ class Operand:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        dtype = self.type.numpy
+        dtype = OBJECTS if self.type == TensorType.STRING else self.type.numpy
         if dtype is None:
             raise ShapeError(f"tensor {self.index} '{self.name}' of type {self.type.name} has no element type to compute with")
         return dtype

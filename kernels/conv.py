@@ -30,6 +30,7 @@ from tinyinterp.schema import BuiltinOperator, TensorType
 
 from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
 from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
+from .gemm import Product, conv_gemm_kernels
 from .machine import f32, fma
 from .numerics import REQUANTIZE, clamp, float_range, padding, product_scales, quantized_range
 
@@ -200,6 +201,25 @@ def delegated(call: Call) -> bool:
             and requantizable(x, w, call.output))
 
 
+def product(call: Call) -> Product:
+    """What `gemm.py` needs of a convolution whose weights are known."""
+    x, w, y = call.input(0), call.input(1), call.output
+    assert w.known is not None
+    bias = bias_or_zeros(call, w.shape[0], np.float32 if w.dtype == np.float32 else np.int32)
+    return Product(x.view(), x.shape, w.known.reshape(w.shape), bias, window(call), y.view(), y.shape)
+
+
+def float_clamp(call: Call) -> tuple[Any, Any]:
+    return float_range(call.options.fused_activation_function, call)
+
+
+def is_gemm(call: Call) -> bool:
+    """Float, and not the delegate's depthwise case, whose taps run column by column."""
+    x, w = call.input(0), call.input(1)
+    depthwise = w.shape[3] == 1 and w.shape[0] * w.shape[3] == x.shape[3] and w.shape[1] * w.shape[2] <= 25
+    return is_float(call) and call.output.size > 0 and not (depthwise and call.numerics == DELEGATE)
+
+
 CONV_2D = Op(
     code=BuiltinOperator.CONV_2D,
     inputs=(2, 3),
@@ -208,6 +228,7 @@ CONV_2D = Op(
     types=("float32", "int8", "uint8"),
     infer=infer,
     kernels=(
+        *conv_gemm_kernels("conv", product, is_gemm, float_clamp),
         Kernel("conv_float32_reference", conv_float_reference, float_args(0), frozenset({REFERENCE, BUILTIN}), is_float, rows),
         Kernel("conv_float32_delegate", conv_float_delegate, float_args(0), frozenset({DELEGATE}), is_float, rows),
         *(Kernel(f"conv_8bit_{n}", conv_quantized(REQUANTIZE[n]), quantized_args(0), frozenset({n}), is_8bit, rows)

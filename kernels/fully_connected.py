@@ -25,8 +25,9 @@ import numpy as np
 from tinyinterp.schema import BuiltinOperator, FullyConnectedOptionsWeightsFormat, TensorType
 
 from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
-from .conv import bias_or_zeros
+from .conv import bias_or_zeros, float_clamp
 from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
+from .gemm import Product, conv_gemm_kernels
 from .machine import f32, fma
 from .numerics import (
     channel_scales,
@@ -170,6 +171,21 @@ def delegated(call: Call) -> bool:
             and channelwise(w, 0, w.shape[0]) and (bias is None or biased(bias)) and requantizable(x, w, call.output))
 
 
+def product(call: Call) -> Product:
+    """A row of pixels, for `gemm.py`."""
+    x, w, y = call.input(0), call.input(1), call.output
+    units, depth = w.shape
+    rows = x.size // depth
+    assert w.known is not None
+    return Product(x.view(1, 1, rows, depth), (1, 1, rows, depth), w.known.reshape(units, 1, 1, depth),
+                   bias_or_zeros(call, units, np.float32 if w.dtype == np.float32 else np.int32), (1, 1, 1, 1, 0, 0),
+                   y.view(1, 1, rows, units), (1, 1, rows, units))
+
+
+def is_gemm(call: Call) -> bool:
+    return is_float(call) and call.input(1).fixed and call.output.size > 0
+
+
 FULLY_CONNECTED = Op(
     code=BuiltinOperator.FULLY_CONNECTED,
     inputs=(2, 3),
@@ -178,6 +194,7 @@ FULLY_CONNECTED = Op(
     types=("float32", "int8", "uint8"),
     infer=infer,
     kernels=(
+        *conv_gemm_kernels("fully_connected", product, is_gemm, float_clamp),
         Kernel("fully_connected_float32_row", fully_connected_float_row, float_args, frozenset({BUILTIN}), is_float_row, outputs),
         Kernel("fully_connected_float32_reference", fully_connected_float_reference, float_args,
                frozenset({REFERENCE, BUILTIN}), is_float, outputs),

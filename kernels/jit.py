@@ -61,8 +61,8 @@ def words(args: Sequence[Arg], address: Callable[[Any], int], units: int) -> np.
 
 
 def shares(run: Callable[..., Any]) -> bool:
-    """Whether the body takes `begin, end`."""
-    return list(inspect.signature(run).parameters)[-2:] == ["begin", "end"]
+    """Whether the body takes `begin, end`, and perhaps `thread`."""
+    return "begin" in inspect.signature(run).parameters
 
 
 def answers(run: Callable[..., Any]) -> bool:
@@ -78,6 +78,8 @@ def fingerprint(function: Callable[..., Any], seen: set[Any] | None = None) -> s
         return "again"
     seen.add(function)
     parts = [getattr(function, "__instruction__", "")]
+    if hasattr(function, "__microkernel__"):
+        parts.append(_vocabulary())
     if not parts[0]:
         code = function.__code__
         values = _reached(function)
@@ -91,6 +93,13 @@ def fingerprint(function: Callable[..., Any], seen: set[Any] | None = None) -> s
             else:
                 parts.append(f"{name} {getattr(value, '__name__', None) or repr(value)}")
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _vocabulary() -> str:
+    """The source of `micro/`: microkernels are built by its classes, which byte code does not show."""
+    files = sorted((Path(__file__).parent / "micro").glob("*.py"))
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
 
 
 def _reached(function: Callable[..., Any]) -> dict[str, Any]:
@@ -181,6 +190,7 @@ def _entry(run: Callable[..., Any], kinds: Sequence[str]) -> str:
     if shares(run):
         lines.append(f"    units = word(record, {at})")
         names += ["units * thread // threads", "units * (thread + 1) // threads"]
+        names += ["thread"] * ("thread" in inspect.signature(run).parameters)
     call = f"body({', '.join(names)})"
     lines += [f"    return {call}"] if answers(run) else [f"    {call}", "    return 0"]
     return "\n".join(lines)
@@ -192,8 +202,13 @@ def _numba_version(function: Callable[..., Any], made: dict[Any, Any]) -> Any:
         return made[function]
     from numba import njit
 
-    from .micro.numba_types import intrinsic_of
+    from .micro.numba_types import address_of_array, intrinsic_of, microkernel_of
 
+    if hasattr(function, "__microkernel__"):
+        made[function] = microkernel_of(function, function.__microkernel__)
+        return made[function]
+    if hasattr(function, "__address__"):
+        return address_of_array
     if mark := getattr(function, "__instruction__", None):
         made[function] = intrinsic_of(*mark)
         return made[function]
@@ -332,7 +347,8 @@ def python_call(run: Callable[..., Any], args: Sequence[Any], units: int) -> int
     """What the native function does, in plain Python: for NUMBA_DISABLE_JIT=1 and for stepping through a definition."""
     views = [a.view(np.uint16) if isinstance(a, np.ndarray) and a.dtype == np.float16 else a for a in args]
     with np.errstate(all="ignore"):
-        result = run(*views, 0, units) if shares(run) else run(*views)
+        share = [0, units] + [0] * ("thread" in inspect.signature(run).parameters)
+        result = run(*views, *share) if shares(run) else run(*views)
     return int(result or 0)
 
 

@@ -60,6 +60,18 @@ def address(x: Any) -> int:
 address.__address__ = True  # type: ignore[attr-defined]
 
 
+@microkernel("int64", "int64", "int64")
+def copy_bytes(code: Any, target: Any, source: Any, size: Any) -> None:
+    """memcpy, between addresses."""
+    code.copy(target, source, size)
+
+
+@microkernel("int64", "int64", "int64")
+def fill_bytes(code: Any, target: Any, byte: Any, size: Any) -> None:
+    """memset, at an address."""
+    code.fill(target, code.convert(byte, code.I8), size)
+
+
 def _c(name: str, *types: Any) -> Any:
     function = getattr(_libm, name)
     function.restype = types[0]

@@ -40,6 +40,30 @@ def intrinsic_of(code: str, result: str, arguments: tuple[str, ...]) -> Any:
     return intrinsic(scope["f"])
 
 
+def microkernel_of(function: Any, arguments: tuple[str, ...]) -> Any:
+    """The Numba function that writes a microkernel's instructions where it is called."""
+    from .vectors import Code, Value
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        code = Code(builder)
+        function(code, *[Value(code, a) for a in args])
+        return context.get_dummy_value()
+
+    signature = types.void(*[_numba(a) for a in arguments])
+    names = ", ".join(f"a{i}" for i in range(len(arguments)))
+    scope = {"answer": (signature, generate)}
+    exec(f"def f(typing, {names}): return answer", scope)
+    return intrinsic(scope["f"])
+
+
+@intrinsic
+def address_of_array(typing: Any, array: Any) -> Any:
+    """Where an array's first element lies."""
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ptrtoint(make_array(signature.args[0])(context, builder, args[0]).data, I64)
+    return types.int64(array), generate
+
+
 @intrinsic
 def word(typing: Any, record: Any, i: Any) -> Any:
     """Word i of the record."""

@@ -1,0 +1,186 @@
+"""Convolutions and products of matrices as tiles of a GEMM: the drivers around `micro/gemm_*.py`.
+
+A convolution is a product of two matrices: one row for each output pixel, one column for each output channel. The rows
+are never written out. When the window reaches over the edge, the image is copied once with its padding; then every pixel
+finds its values at the same distances from its own corner, and because channels lie beside each other a whole row of the
+window is one run: KH runs of KW * C values (with dilation or groups: KH * KW runs of C).
+
+    for each block of pixels that fits the second-level cache:
+        for each panel of NR channels:                 the panel's weights stay in the first-level cache
+            for each tile of MR pixels of the block:   MR x NR results in registers
+
+What does not depend on values is settled before the first run: weights packed as [groups, panels, 1 + K, NR] with the
+bias first, and the distances of every pixel in x and in y.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import jit
+from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Scratch
+from .machine import address, copy_bytes, fill_bytes
+
+BLOCK = 1 << 17  # bytes of pixels in a block
+TILES = {"avx512": ((64, 6), (48, 8), (32, 12), (16, 14)), "avx2": ((16, 6), (8, 8)), "portable": ()}
+LANES = {"avx512": 16, "avx2": 8, "portable": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A convolution as a product of matrices: what the drivers need to know of it."""
+
+    x: Any  # the argument, of shape
+    x_shape: tuple[int, int, int, int]  # [N, H, W, C]
+    w: np.ndarray  # [O, KH, KW, C / groups]
+    bias: np.ndarray  # [O]
+    window: tuple[int, int, int, int, int, int]  # strides, dilations, top, left
+    y: Any  # the argument, of shape
+    y_shape: tuple[int, int, int, int]  # [N, OH, OW, O]
+
+    @property
+    def groups(self) -> int:
+        return self.x_shape[3] // self.w.shape[3]
+
+    @property
+    def pixels(self) -> int:
+        return int(np.prod(self.y_shape[:3]))
+
+    @property
+    def padded(self) -> tuple[int, int, int, int, int, int] | None:
+        """(N, rows, columns, C, top, left) of the image with its padding; None when the window stays inside."""
+        (n, h, w, c), (sh, sw, dh, dw, top, left) = self.x_shape, self.window
+        _, kh, kw, _ = self.w.shape
+        rows = max((self.y_shape[1] - 1) * sh + (kh - 1) * dh + 1, top + h)
+        columns = max((self.y_shape[2] - 1) * sw + (kw - 1) * dw + 1, left + w)
+        return None if (rows, columns) == (h, w) else (n, rows, columns, c, top, left)
+
+    def distances(self, itemsize: int, mr: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        """(x of every pixel [tiles * MR], y of every pixel [tiles * MR], runs of the window [taps], values in a run)."""
+        (n, h, w, c), (sh, sw, dh, dw, _, _) = self.x_shape, self.window
+        if self.padded:
+            h, w = self.padded[1:3]
+        pixel = np.minimum(np.arange(-(-self.pixels // mr) * mr), self.pixels - 1)  # past the end: the last one again
+        b, i, j = np.unravel_index(pixel, self.y_shape[:3])
+        x = ((b * h + i * sh) * w + j * sw) * c * itemsize
+        _, kh, kw, k = self.w.shape
+        merged = dw == 1 and self.groups == 1
+        p, q = np.mgrid[:kh, : 1 if merged else kw].reshape(2, -1)
+        runs = (p * dh * w + q * dw) * c * itemsize
+        return x.astype(np.int64), (pixel * self.y_shape[3]).astype(np.int64), runs.astype(np.int64), kw * k if merged else k
+
+
+def best_columns(channels: int, isa: str) -> int:
+    """NR for this many channels: the one that wastes least, the widest of those."""
+    return min((nr for nr, _ in TILES[isa]), key=lambda nr: (-(-channels // nr) * nr, -nr), default=0)
+
+
+def pack_f32(w: np.ndarray, bias: np.ndarray, groups: int, nr: int) -> np.ndarray:
+    """w [O, KH, KW, C] and bias [O] as [groups, panels, 1 + KH * KW * C, NR]; missing channels are 0."""
+    per_group = w.shape[0] // groups
+    panels = -(-per_group // nr)
+    rows = np.concatenate([bias.reshape(groups, per_group, 1), w.reshape(groups, per_group, -1)], axis=2)
+    padded = np.zeros((groups, panels * nr, rows.shape[2]), np.float32)
+    padded[:, :per_group] = rows
+    return np.ascontiguousarray(padded.reshape(groups, panels, nr, -1).transpose(0, 1, 3, 2))
+
+
+def pad_image(x: Any, image: Any, top: int, left: int, fill: int, itemsize: int, first: int, last: int) -> None:
+    """Copy x [N, H, W, C] into image [N, H', W', C] with `fill` bytes around; rows first to last of the image."""
+    row = image.shape[2] * image.shape[3] * itemsize
+    before, inside = left * image.shape[3] * itemsize, x.shape[2] * x.shape[3] * itemsize
+    for r in range(first, last):
+        n, i = r // image.shape[1], r % image.shape[1] - top
+        target = address(image) + r * row
+        if 0 <= i < x.shape[1]:
+            fill_bytes(target, fill, before)
+            copy_bytes(target + before, address(x) + (n * x.shape[1] + i) * inside, inside)
+            fill_bytes(target + before + inside, fill, row - before - inside)
+        else:
+            fill_bytes(target, fill, row)
+
+
+pad_image.__inline__ = True  # type: ignore[attr-defined]
+
+
+def conv_gemm_f32(tile: Callable[..., None], mr: int, nr: int) -> Callable[..., None]:
+    """The driver for one tile size. units: tiles of pixels, or panels (by_panel)."""
+
+    def run(x: Any, image: Any, top: int, left: int, reach: int, w: Any, x_rows: Any, y_rows: Any, runs: Any, k: int,
+            block: int, by_panel: int, lo: Any, hi: Any, y: Any, begin: int, end: int, thread: int) -> None:
+        first, last = (0, x_rows.shape[0] // mr) if by_panel else (begin, end)
+        panel0, panel1 = (begin, end) if by_panel else (0, w.shape[0] * w.shape[1])
+        base = address(x)
+        if image.shape[1] > 0 and first < last:
+            base = address(image) + thread * image.shape[1] * image.shape[2] * image.shape[3] * image.shape[4] * 4
+            row = image.shape[3] * image.shape[4] * 4
+            pad_image(x, image[thread], top, left, 0, 4, x_rows[first * mr] // row,
+                      min(x_rows[last * mr - 1] // row + reach, image.shape[1] * image.shape[2]))
+        out = y.shape[3] // w.shape[0]
+        depth = runs.shape[0] * k
+        at = first
+        while at < last:
+            count = min(block, last - at)
+            for panel in range(panel0, panel1):
+                g, p = panel // w.shape[1], panel % w.shape[1]
+                for b in range(at, at + count):
+                    tile(base + g * k * 4, address(x_rows) + b * mr * 8, address(runs), runs.shape[0], k,
+                         address(w) + panel * (1 + depth) * nr * 4, address(y) + (g * out + p * nr) * 4,
+                         address(y_rows) + b * mr * 8, out - p * nr, lo, hi)
+            at += count
+
+    return run
+
+
+def conv_gemm_kernels(name: str, product: Callable[[Call], Product], fits: Callable[[Call], bool],
+                      clamp: Callable[[Call], tuple[Any, Any]]) -> tuple[Kernel, ...]:
+    """Float kernels for every tile size of this machine. `fits` may look at types only."""
+    isa = jit.isa()
+    if isa == "portable" or jit.DISABLED:
+        return ()
+    from .micro.gemm_f32 import gemm_f32
+
+    return tuple(_kernel(name, gemm_f32(mr, nr, LANES[isa], fused), mr, nr, fused, product, fits, clamp)
+                 for nr, most in TILES[isa] for fused in (True, False) for mr in (most, 1))
+
+
+def _kernel(name: str, tile: Callable[..., None], mr: int, nr: int, fused: bool, product: Callable[[Call], Product],
+            fits: Callable[[Call], bool], clamp: Callable[[Call], tuple[Any, Any]]) -> Kernel:
+    isa = jit.isa()
+
+    def when(call: Call) -> bool:
+        if not fits(call) or not known_and_finite(call):
+            return False
+        p = product(call)
+        return best_columns(p.w.shape[0] // p.groups, isa) == nr and (mr == 1) == (p.pixels == 1)
+
+    def by_panel(p: Product, threads: int) -> bool:
+        return -(-p.pixels // mr) < 4 * threads
+
+    def split(call: Call) -> int:
+        p = product(call)
+        return p.groups * -(-(p.w.shape[0] // p.groups) // nr) if by_panel(p, call.threads) else -(-p.pixels // mr)
+
+    def args(call: Call, params: None) -> tuple[Arg, ...]:
+        p = product(call)
+        x_rows, y_rows, runs, k = p.distances(4, mr)
+        n, rows, columns, c, top, left = p.padded or (0, 0, 0, 0, 0, 0)
+        image = Scratch(np.dtype(np.float32), (call.threads, n, rows, columns, c))
+        block = max(BLOCK // (mr * runs.size * k * 4), 1)
+        reach = (p.w.shape[1] - 1) * p.window[2] + 1
+        return (p.x, image, top, left, reach, pack_f32(p.w, p.bias, p.groups, nr), x_rows, y_rows * 4, runs, k, block,
+                int(by_panel(p, call.threads)), *clamp(call), p.y)
+
+    order = "delegate" if fused else "reference"
+    numerics = frozenset({DELEGATE}) if fused else frozenset({REFERENCE, BUILTIN})
+    return Kernel(f"{name}_gemm_{mr}x{nr}_float32_{order}_{isa}", conv_gemm_f32(tile, mr, nr), args, numerics, when, split)
+
+
+def known_and_finite(call: Call) -> bool:
+    """Weights and bias are known before the first run, and finite: a tile multiplies the cells outside the image by 0
+    where the reference skips them."""
+    return all(o is None or (o.known is not None and bool(np.isfinite(o.known).all())) for o in call.inputs[1:3])
