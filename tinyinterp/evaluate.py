@@ -39,7 +39,8 @@ def failure(call: Call, status: int) -> ValueDependentError:
     """The exception for a status that a kernel returned."""
     code, position = status & 255, status >> 8
     text = {Status.INDEX_OUT_OF_RANGE: "index out of range", Status.DIVISION_BY_ZERO: "division by zero",
-            Status.NEGATIVE_SIZE: "negative size", Status.CROSSED_BOX: "a box ends before it begins"}.get(Status(code), f"status {code}")
+            Status.NEGATIVE_SIZE: "negative size", Status.CROSSED_BOX: "a box ends before it begins",
+            Status.OUTSIDE_DOMAIN: "not defined for negative values"}.get(Status(code), f"status {code}")
     return ValueDependentError(f"{call.place}: {text} at element {position} of the values fed. "
                                f"Node number {call.index} ({call.operator.name}) failed to invoke.")
 
