@@ -76,3 +76,68 @@ def reciprocal(x: Any, bits_before: Any) -> Any:
     zeros = leading_zeros(x)
     fraction = ((x << zeros) & 4294967295) - 2147483648  # m - 1 as Q0
     return one_over_one_plus_x(fraction), bits_before - zeros
+
+
+# --------------------------------------------------------------------------------------- exponential, square root
+EIGHTH = 1 << 28  # 1/8 as Q0
+EXP_OF_MINUS_EIGHTH = 1895147668  # e**(-1/8) as Q0
+THIRD = 715827883  # 1/3 as Q0
+SQRT_OF_HALF = 1518500250  # as Q0
+
+
+@inline
+def exp_of_interval(a: Any) -> Any:
+    """e**a as Q0, for a in [-1/4, 0) as Q0: the series of e**x around a = -1/8, four terms."""
+    x = a + EIGHTH
+    x2 = doubling_high_mul(x, x)
+    x3 = doubling_high_mul(x2, x)
+    x4 = doubling_high_mul(x2, x2)
+    rest = divide_by_power_of_two(doubling_high_mul(divide_by_power_of_two(x4, 2) + x3, THIRD) + x2, 1)
+    return EXP_OF_MINUS_EIGHTH + doubling_high_mul(EXP_OF_MINUS_EIGHTH, x + rest)
+
+
+@inline
+def times_if(condition: Any, x: Any, factor: Any) -> Any:
+    """x times a factor in Q0 where the condition is not 0, else x."""
+    return doubling_high_mul(x, factor) if condition != 0 else x
+
+
+@inline
+def exp_on_negative_values(a: Any) -> Any:
+    """e**a as Q0, for a <= 0 as Q5: e**(a mod 1/4) by series, then one factor e**-(2**k) for each bit of the rest."""
+    quarter = 1 << 24
+    low = (a & (quarter - 1)) - quarter  # in [-1/4, 0)
+    rest = low - a  # a multiple of 1/4, not negative
+    y = exp_of_interval(low << 5)
+    y = times_if(rest & (1 << 24), y, 1672461947)  # e**-1/4
+    y = times_if(rest & (1 << 25), y, 1302514674)  # e**-1/2
+    y = times_if(rest & (1 << 26), y, 790015084)  # e**-1
+    y = times_if(rest & (1 << 27), y, 290630308)  # e**-2
+    y = times_if(rest & (1 << 28), y, 39332535)  # e**-4
+    y = times_if(rest & (1 << 29), y, 720401)  # e**-8
+    y = times_if(rest & (1 << 30), y, 242)  # e**-16
+    return ONE if a == 0 else y
+
+
+@inline
+def inverse_sqrt(x: Any) -> Any:
+    """(multiplier, shift) with 1 / sqrt(x) = multiplier * 2**(shift - 31), for an integer x >= 0; 0 counts as 1.
+
+    Five Newton steps in Q3 from 1, on x moved into [2**27, 2**29) by whole pairs of bits.
+    """
+    if x <= 1:
+        return ONE, 0
+    shift = 11
+    while x >= 1 << 29:
+        x = x >> 2
+        shift += 1
+    pairs = (leading_zeros(x) - 1) // 2 - 1
+    shift -= pairs
+    half = divide_by_power_of_two((x << (2 * pairs)) >> 1, 1)
+    three_halves = (1 << 28) + (1 << 27)
+    y = 1 << 28
+    for _ in range(5):
+        cube = saturating_shift_left(doubling_high_mul(doubling_high_mul(y, y), y), 6)
+        y = saturating_shift_left(doubling_high_mul(three_halves, y) - doubling_high_mul(half, cube), 3)
+    y = doubling_high_mul(y, SQRT_OF_HALF)
+    return (y << -shift, 0) if shift < 0 else (y, -shift)
