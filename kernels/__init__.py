@@ -7,11 +7,13 @@ from .contract import Op
 from .conv import CONV_2D
 from .depthwise import DEPTHWISE_CONV_2D
 from .fully_connected import FULLY_CONNECTED
+from .pool import AVERAGE_POOL_2D, MAX_POOL_2D
 from .reshape import EXPAND_DIMS, RESHAPE, SQUEEZE
 
 OPS: tuple[Op, ...] = (
     CONV_2D,
     DEPTHWISE_CONV_2D,
     FULLY_CONNECTED,
+    AVERAGE_POOL_2D, MAX_POOL_2D,
     RESHAPE, SQUEEZE, EXPAND_DIMS,
 )
