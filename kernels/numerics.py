@@ -2,8 +2,8 @@
 
 The three numerics share every sum; they differ in how a sum is scaled back to 8 bits:
 
-    reference   fixed point, two roundings, each half away from zero          (gemmlowp's)
-    builtin     fixed point, first rounding half away, second half up         (ruy's)
+    reference   fixed point, first rounding half up, second half away from 0  (gemmlowp's)
+    builtin     fixed point, two roundings, each half up                      (ruy's)
     delegate    one float32 product, rounded to nearest even                  (XNNPACK's)
 
 The first half of this page runs before the first invoke, in exact Python numbers; the second half is compiled into the
@@ -130,11 +130,11 @@ def wrap32(x: Any) -> Any:
 
 @inline
 def doubling_high_mul(a: Any, b: Any) -> Any:
-    """(a * b) / 2**31 rounded half away from zero; a, b int32 in int64."""
-    product = a * b
-    if product >= 0:
-        return (product + 1073741824) >> 31
-    return -((1073741824 - product - 1) >> 31)  # C truncates (product + 1 - 2**30) / 2**31 towards zero
+    """(a * b) / 2**31 rounded half up; a, b int32 in int64.
+
+    The official code adds 2**30, or 1 - 2**30 below zero, and truncates: for whole numbers that is the same.
+    """
+    return (a * b + 1073741824) >> 31
 
 
 @inline
@@ -148,7 +148,7 @@ def divide_by_power_of_two(x: Any, exponent: Any) -> Any:
 
 @inline
 def requantize_reference(acc: Any, multiplier: Any, shift: Any) -> Any:
-    """Two roundings, each half away from zero: gemmlowp's MultiplyByQuantizedMultiplier."""
+    """First rounding half up, second half away from zero: gemmlowp's MultiplyByQuantizedMultiplier."""
     m, s = int(multiplier), int(shift)
     left = s if s > 0 else 0
     right = -s if s < 0 else 0
@@ -157,7 +157,7 @@ def requantize_reference(acc: Any, multiplier: Any, shift: Any) -> Any:
 
 @inline
 def requantize_builtin(acc: Any, multiplier: Any, shift: Any) -> Any:
-    """First rounding half away from zero, second half up: ruy's."""
+    """Two roundings, each half up: ruy's."""
     m, s = int(multiplier), int(shift)
     left = s if s > 0 else 0
     right = -s if s < 0 else 0
