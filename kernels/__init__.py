@@ -7,13 +7,22 @@ from .contract import Op
 from .conv import CONV_2D
 from .depthwise import DEPTHWISE_CONV_2D
 from .fully_connected import FULLY_CONNECTED
+from .gather import GATHER, TILE
+from .pad import MIRROR_PAD, PAD, PADV2
 from .pool import AVERAGE_POOL_2D, MAX_POOL_2D
 from .reshape import EXPAND_DIMS, RESHAPE, SQUEEZE
+from .shape import SHAPE
+from .slice import SLICE, STRIDED_SLICE
+from .transpose import DEPTH_TO_SPACE, SPACE_TO_DEPTH, TRANSPOSE
 
 OPS: tuple[Op, ...] = (
     CONV_2D,
     DEPTHWISE_CONV_2D,
     FULLY_CONNECTED,
     AVERAGE_POOL_2D, MAX_POOL_2D,
-    RESHAPE, SQUEEZE, EXPAND_DIMS,
+    RESHAPE, SQUEEZE, EXPAND_DIMS, SHAPE,
+    PAD, PADV2, MIRROR_PAD,
+    SLICE, STRIDED_SLICE,
+    TRANSPOSE, DEPTH_TO_SPACE, SPACE_TO_DEPTH,
+    GATHER, TILE,
 )
