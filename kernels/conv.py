@@ -31,6 +31,7 @@ from tinyinterp.schema import BuiltinOperator, TensorType
 from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
 from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
 from .gemm import Product, conv_gemm_kernels
+from .gemm_int import conv_gemm_int_kernels
 from .machine import f32, fma
 from .numerics import REQUANTIZE, clamp, float_range, padding, product_scales, quantized_range
 
@@ -206,7 +207,8 @@ def product(call: Call) -> Product:
     x, w, y = call.input(0), call.input(1), call.output
     assert w.known is not None
     bias = bias_or_zeros(call, w.shape[0], np.float32 if w.dtype == np.float32 else np.int32)
-    return Product(x.view(), x.shape, w.known.reshape(w.shape), bias, window(call), y.view(), y.shape)
+    return Product(x.view(), x.shape, w.known.reshape(w.shape), bias, window(call), y.view(), y.shape,
+                   w.zero_point if w.dtype == np.uint8 else 0)
 
 
 def float_clamp(call: Call) -> tuple[Any, Any]:
@@ -220,6 +222,14 @@ def is_gemm(call: Call) -> bool:
     return is_float(call) and call.output.size > 0 and not (depthwise and call.numerics == DELEGATE)
 
 
+def is_gemm_8bit(call: Call) -> bool:
+    return is_8bit(call) and call.output.size > 0
+
+
+def scales(call: Call) -> tuple[np.ndarray, np.ndarray]:
+    return product_scales(call, call.input(0), call.input(1), call.input(1).shape[0])
+
+
 CONV_2D = Op(
     code=BuiltinOperator.CONV_2D,
     inputs=(2, 3),
@@ -229,6 +239,7 @@ CONV_2D = Op(
     infer=infer,
     kernels=(
         *conv_gemm_kernels("conv", product, is_gemm, float_clamp),
+        *conv_gemm_int_kernels("conv", product, is_gemm_8bit, {n: n for n in (REFERENCE, BUILTIN, DELEGATE)}, scales),
         Kernel("conv_float32_reference", conv_float_reference, float_args(0), frozenset({REFERENCE, BUILTIN}), is_float, rows),
         Kernel("conv_float32_delegate", conv_float_delegate, float_args(0), frozenset({DELEGATE}), is_float, rows),
         *(Kernel(f"conv_8bit_{n}", conv_quantized(REQUANTIZE[n]), quantized_args(0), frozenset({n}), is_8bit, rows)

@@ -28,6 +28,7 @@ from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
 from .conv import bias_or_zeros, float_clamp
 from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
 from .gemm import Product, conv_gemm_kernels
+from .gemm_int import conv_gemm_int_kernels
 from .machine import f32, fma
 from .numerics import (
     channel_scales,
@@ -75,18 +76,23 @@ def float_args(call: Call, params: None) -> tuple[Arg, ...]:
     return x, w, bias_or_zeros(call, w.shape[0], np.float32), lo, hi, y
 
 
+def scales(call: Call) -> tuple[np.ndarray, np.ndarray]:
+    """What the way back to 8 bits multiplies by, [O], and its shifts: here the reference keeps the factor in double."""
+    sx, w, sy = call.input(0).scale, call.input(1), call.output.scale
+    each = channel_scales(w, w.shape[0])
+    if call.numerics == DELEGATE:
+        return product_scales(call, call.input(0), w, w.shape[0])
+    if call.numerics == REFERENCE:
+        return np.float64(sx) * each.astype(np.float64) / np.float64(sy), np.zeros(w.shape[0], np.int32)
+    if len(w.quantization.scale) > 1:
+        return quantize_multipliers(np.float64(sx) * each.astype(np.float64) / np.float64(sy))
+    return quantize_multipliers((sx * each).astype(np.float64) / np.float64(sy))
+
+
 def quantized_args(call: Call, params: None) -> tuple[Arg, ...]:
     x, w, y = matrices(call)
-    sx, sw, sy, units = call.input(0).scale, call.input(1), call.output.scale, w.shape[0]
-    scales = channel_scales(sw, units)
-    if call.numerics == DELEGATE:
-        factor, shift = product_scales(call, call.input(0), sw, units)
-    elif call.numerics == REFERENCE:
-        factor, shift = np.float64(sx) * scales.astype(np.float64) / np.float64(sy), np.zeros(units, np.int32)
-    elif len(sw.quantization.scale) > 1:
-        factor, shift = quantize_multipliers(np.float64(sx) * scales.astype(np.float64) / np.float64(sy))
-    else:
-        factor, shift = quantize_multipliers((sx * scales).astype(np.float64) / np.float64(sy))
+    sw, units = call.input(1), w.shape[0]
+    factor, shift = scales(call)
     lo, hi = quantized_range(call.options.fused_activation_function, call)
     return (x, w, bias_or_zeros(call, units, np.int32), factor, shift, call.input(0).zero_point,
             sw.zero_point, call.output.zero_point, lo, hi, y)
@@ -179,11 +185,15 @@ def product(call: Call) -> Product:
     assert w.known is not None
     return Product(x.view(1, 1, rows, depth), (1, 1, rows, depth), w.known.reshape(units, 1, 1, depth),
                    bias_or_zeros(call, units, np.float32 if w.dtype == np.float32 else np.int32), (1, 1, 1, 1, 0, 0),
-                   y.view(1, 1, rows, units), (1, 1, rows, units))
+                   y.view(1, 1, rows, units), (1, 1, rows, units), w.zero_point if w.quantized else 0)
 
 
 def is_gemm(call: Call) -> bool:
     return is_float(call) and call.input(1).fixed and call.output.size > 0
+
+
+def is_gemm_8bit(call: Call) -> bool:
+    return is_8bit(call) and call.output.size > 0
 
 
 FULLY_CONNECTED = Op(
@@ -195,6 +205,8 @@ FULLY_CONNECTED = Op(
     infer=infer,
     kernels=(
         *conv_gemm_kernels("fully_connected", product, is_gemm, float_clamp),
+        *conv_gemm_int_kernels("fully_connected", product, is_gemm_8bit,
+                               {REFERENCE: "double", BUILTIN: BUILTIN, DELEGATE: DELEGATE}, scales),
         Kernel("fully_connected_float32_row", fully_connected_float_row, float_args, frozenset({BUILTIN}), is_float_row, outputs),
         Kernel("fully_connected_float32_reference", fully_connected_float_reference, float_args,
                frozenset({REFERENCE, BUILTIN}), is_float, outputs),

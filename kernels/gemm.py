@@ -41,6 +41,7 @@ class Product:
     window: tuple[int, int, int, int, int, int]  # strides, dilations, top, left
     y: Any  # the argument, of shape
     y_shape: tuple[int, int, int, int]  # [N, OH, OW, O]
+    w_zero: int = 0  # of quantized weights
 
     @property
     def groups(self) -> int:
@@ -61,7 +62,7 @@ class Product:
 
     def distances(self, itemsize: int, mr: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         """(x of every pixel [tiles * MR], y of every pixel [tiles * MR], runs of the window [taps], values in a run)."""
-        (n, h, w, c), (sh, sw, dh, dw, _, _) = self.x_shape, self.window
+        (_, h, w, c), (sh, sw, dh, dw, _, _) = self.x_shape, self.window
         if self.padded:
             h, w = self.padded[1:3]
         pixel = np.minimum(np.arange(-(-self.pixels // mr) * mr), self.pixels - 1)  # past the end: the last one again

@@ -119,18 +119,35 @@ def machine() -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@lru_cache(maxsize=1)
-def isa() -> str:
-    """The instruction set that decides bits and kernels: "avx512", "avx2" or "portable".
+LEVELS = ("amx", "vnni", "avx512", "avx2", "portable")
 
-    A few float operators of the official default answer differently on each. TINYINTERP_ISA forces a lower one.
-    """
+
+@lru_cache(maxsize=1)
+def level() -> str:
+    """The best of LEVELS that this processor and system allow; TINYINTERP_ISA forces a lower one."""
     import llvmlite.binding as llvm
 
-    features = llvm.get_host_cpu_features()
-    has = [n for n, f in (("avx512", "avx512f"), ("avx2", "avx2")) if features.get(f)] + ["portable"]
+    has = llvm.get_host_cpu_features()
+    wide = all(has.get(f) for f in ("avx512f", "avx512bw", "avx512vl", "avx512dq"))
+    there = {"amx": wide and has.get("amx-int8") and has.get("avx512vnni") and _tiles_allowed(),
+             "vnni": wide and has.get("avx512vnni"), "avx512": wide, "avx2": has.get("avx2") and has.get("fma"), "portable": True}
+    best = [name for name in LEVELS if there[name]]
     forced = os.environ.get("TINYINTERP_ISA", "")
-    return forced if forced in has else has[0]
+    return forced if forced in best else best[0]
+
+
+def _tiles_allowed() -> bool:
+    """Ask Linux for the AMX tile registers: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)."""
+    try:
+        return ctypes.CDLL(None).syscall(158, 0x1023, 18) == 0
+    except (OSError, AttributeError):
+        return False
+
+
+def isa() -> str:
+    """The instruction set that decides bits: "avx512", "avx2" or "portable". A few float operators of the official
+    default answer differently on each."""
+    return "avx512" if level() in ("amx", "vnni", "avx512") else level()
 
 
 def text_key(text: str) -> str:

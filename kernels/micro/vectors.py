@@ -16,7 +16,8 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils
 
-I1, I8, I16, I32, I64, F32 = ir.IntType(1), ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
+I1, I8, I16, I32, I64 = (ir.IntType(n) for n in (1, 8, 16, 32, 64))
+F32, F64 = ir.FloatType(), ir.DoubleType()
 VOID = ir.VoidType()
 
 
@@ -29,11 +30,11 @@ def suffix(kind: Any) -> str:
     """LLVM's name of a type inside intrinsic names: v16f32, i8."""
     if isinstance(kind, ir.VectorType):
         return f"v{kind.count}{suffix(kind.element)}"
-    return f"i{kind.width}" if isinstance(kind, ir.IntType) else "f32"
+    return f"i{kind.width}" if isinstance(kind, ir.IntType) else "f32" if kind == F32 else "f64"
 
 
 def is_float(kind: Any) -> bool:
-    return isinstance(getattr(kind, "element", kind), ir.FloatType)
+    return isinstance(getattr(kind, "element", kind), (ir.FloatType, ir.DoubleType))
 
 
 class Value:
@@ -102,7 +103,7 @@ class Cell:
 class Code:
     """The instructions being written, and the types they work on (so that a microkernel's file imports nothing heavy)."""
 
-    I1, I8, I16, I32, I64, F32, VOID = I1, I8, I16, I32, I64, F32, VOID
+    I1, I8, I16, I32, I64, F32, F64, VOID = I1, I8, I16, I32, I64, F32, F64, VOID
     vector = staticmethod(vector)
 
     def __init__(self, builder: Any) -> None:
@@ -131,6 +132,8 @@ class Code:
     def convert(self, value: Value, kind: Any, signed: bool = True) -> Value:
         """To another width or between integer and float, lane by lane."""
         b, a, z = self.builder, getattr(value.kind, "element", value.kind), getattr(kind, "element", kind)
+        if is_float(a) and is_float(z):
+            return value if a == z else Value(self, (b.fpext if z == F64 else b.fptrunc)(value.ir, kind))
         if is_float(a):
             return Value(self, b.fptosi(value.ir, kind))
         if is_float(z):

@@ -1,0 +1,165 @@
+"""Quantized convolutions and products of matrices as tiles of an 8-bit GEMM.
+
+The product is that of `gemm.py`; sums are exact, so a tile is free to take k in any order and the three numerics share
+it: only the tail of a tile differs. What the packer settles before the first run:
+
+    (x - x_zero) * (w - w_zero), summed, is  sum x * v  -  x_zero * sum v   with v = w - w_zero
+
+so the second part goes into the bias, and cells outside the image hold x_zero and cancel. uint8 weights may make v as
+wide as 9 bits: then v = a + b with both in int8, and the tile runs over the same pixels twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import jit
+from .contract import Arg, Call, Kernel, Scratch
+from .gemm import BLOCK, Product, pad_image
+from .machine import address
+from .numerics import quantized_range
+
+TILES = {"amx": ((64, 6), (32, 12), (16, 14)), "vnni": ((64, 6), (32, 12), (16, 14)), "avx512": ((32, 6), (16, 12)),
+         "avx2": ((8, 4),), "portable": ()}
+LANES = {"amx": 16, "vnni": 16, "avx512": 16, "avx2": 8}
+
+
+def best_columns(channels: int, level: str) -> int:
+    """NR for this many channels: the one that wastes least, the widest of those."""
+    return min((nr for nr, _ in TILES[level]), key=lambda nr: (-(-channels // nr) * nr, -nr), default=0)
+
+
+def panels_of(values: np.ndarray, groups: int, nr: int) -> np.ndarray:
+    """[O] as [groups * panels, NR], zeros for missing channels."""
+    per_group = values.size // groups
+    panels = -(-per_group // nr)
+    made = np.zeros((groups, panels * nr), values.dtype)
+    made[:, :per_group] = values.reshape(groups, per_group)
+    return made.reshape(groups * panels, nr)
+
+
+def split_weights(w: np.ndarray, w_zero: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """w - w_zero as a + b in int8; b is None when one byte is enough."""
+    v = w.astype(np.int32) - w_zero
+    a = np.clip(v, -128, 127)
+    return a.astype(np.int8), None if np.array_equal(a, v) else (v - a).astype(np.int8)
+
+
+def pack_quads(w: np.ndarray, groups: int, nr: int, taps: int) -> np.ndarray:
+    """w [O, taps * k] int8 as [groups * panels, taps * ceil(k / 4), NR, 4]."""
+    channels, k = w.shape[0], w.shape[1] // taps
+    per_group, quads = channels // groups, -(-k // 4)
+    panels = -(-per_group // nr)
+    made = np.zeros((groups, panels * nr, taps, quads * 4), np.int8)
+    made[:, :per_group, :, :k] = w.reshape(groups, per_group, taps, k)
+    made = made.reshape(groups, panels, nr, taps, quads, 4).transpose(0, 1, 3, 4, 2, 5)
+    return np.ascontiguousarray(made.reshape(groups * panels, taps * quads, nr, 4))
+
+
+def conv_gemm_i8(tile: Callable[..., None], mr: int, nr: int) -> Callable[..., None]:
+    """The driver for one tile size. units: tiles of pixels, or panels (by_panel)."""
+
+    def run(x: Any, image: Any, top: int, left: int, reach: int, fill: int, w: Any, bias: Any, multiplier: Any, shift: Any,
+            groups: int, x_rows: Any, y_rows: Any, runs: Any, k: int, quads: int, block: int, by_panel: int, y_zero: int, lo: int,
+            hi: int, y: Any, begin: int, end: int, thread: int) -> None:
+        first, last = (0, x_rows.shape[0] // mr) if by_panel else (begin, end)
+        panel0, panel1 = (begin, end) if by_panel else (0, w.shape[0])
+        base = address(x)
+        if image.shape[1] > 0 and first < last:
+            base = address(image) + thread * image.shape[1] * image.shape[2] * image.shape[3] * image.shape[4]
+            row = image.shape[3] * image.shape[4]
+            pad_image(x, image[thread], top, left, fill, 1, x_rows[first * mr] // row,
+                      min(x_rows[last * mr - 1] // row + reach, image.shape[1] * image.shape[2]))
+        panels = w.shape[0] // groups
+        out = y.shape[3] // groups
+        size = address(multiplier[1:]) - address(multiplier) if w.shape[0] > 1 else 0
+        at = first
+        while at < last:
+            count = min(block, last - at)
+            for panel in range(panel0, panel1):
+                g, p = panel // panels, panel % panels
+                for b in range(at, at + count):
+                    tile(base + g * k, address(x_rows) + b * mr * 8, address(runs), runs.shape[0], quads,
+                         address(w) + panel * w.shape[1] * nr * 4, address(bias) + panel * nr * 4,
+                         address(multiplier) + panel * size, address(shift) + panel * nr * 4,
+                         address(y) + g * out + p * nr, address(y_rows) + b * mr * 8, out - p * nr, y_zero, lo, hi)
+            at += count
+
+    return run
+
+
+def conv_gemm_int_kernels(name: str, product: Callable[[Call], Product], fits: Callable[[Call], bool], tails: dict[str, str],
+                          scales: Callable[[Call], tuple[np.ndarray, np.ndarray]]) -> tuple[Kernel, ...]:
+    """8-bit kernels for every tile size of this machine. tails: numerics -> the name of its way back to 8 bits; `scales`
+    gives its multipliers and shifts [O]. `fits` may look at types only."""
+    level = jit.level()
+    if level == "portable" or jit.DISABLED:
+        return ()
+    from .micro.gemm_i8 import gemm_i8
+
+    vnni = level in ("amx", "vnni")
+    return tuple(
+        _kernel(name, gemm_i8(mr, nr, LANES[level], vnni, tail, signed), mr, nr, numerics, signed, product, fits, scales)
+        for nr, most in TILES[level] for numerics, tail in tails.items() for signed in (True, False) for mr in (most, 1))
+
+
+def _kernel(name: str, tile: Callable[..., None], mr: int, nr: int, numerics: str, signed: bool,
+            product: Callable[[Call], Product], fits: Callable[[Call], bool],
+            scales: Callable[[Call], tuple[np.ndarray, np.ndarray]]) -> Kernel:
+    level = jit.level()
+
+    def when(call: Call) -> bool:
+        if not fits(call) or (call.input(0).dtype == np.int8) != signed or not known(call):
+            return False
+        p = product(call)
+        return best_columns(p.w.shape[0] // p.groups, level) == nr and (mr == 1) == (p.pixels == 1) and bounded(call, p, scales)
+
+    def by_panel(p: Product, threads: int) -> bool:
+        return -(-p.pixels // mr) < 4 * threads
+
+    def split(call: Call) -> int:
+        p = product(call)
+        return p.groups * -(-(p.w.shape[0] // p.groups) // nr) if by_panel(p, call.threads) else -(-p.pixels // mr)
+
+    def args(call: Call, params: None) -> tuple[Arg, ...]:
+        p = product(call)
+        x_rows, y_rows, runs, k = p.distances(1, mr)
+        n, rows, columns, c, top, left = p.padded or (0, 0, 0, 0, 0, 0)
+        image = Scratch(np.dtype(np.uint8), (call.threads, n, rows, columns, c))
+        x_zero = call.input(0).zero_point
+        a, b = split_weights(p.w.reshape(p.w.shape[0], -1), p.w_zero)
+        w = pack_quads(a, p.groups, nr, runs.size)
+        total = a.astype(np.int64).sum(axis=1)
+        if b is not None:
+            w = np.concatenate([w, pack_quads(b, p.groups, nr, runs.size)], axis=1)
+            total += b.astype(np.int64).sum(axis=1)
+            runs = np.concatenate([runs, runs])
+        bias = p.bias.astype(np.int64) - (x_zero + 128 * signed) * total
+        bias = ((bias + 2**31) % 2**32 - 2**31).astype(np.int32)  # as the sum itself, modulo 2**32
+        multiplier, shift = scales(call)
+        lo, hi = quantized_range(call.options.fused_activation_function, call)
+        block = max(BLOCK // (mr * runs.size * k), 1)
+        return (p.x, image, top, left, (p.w.shape[1] - 1) * p.window[2] + 1, x_zero & 255, w, panels_of(bias, p.groups, nr),
+                panels_of(multiplier, p.groups, nr), panels_of(shift, p.groups, nr), p.groups, x_rows, y_rows, runs, k,
+                -(-k // 4), block, int(by_panel(p, call.threads)), call.output.zero_point, lo, hi, p.y)
+
+    kind = "int8" if signed else "uint8"
+    return Kernel(f"{name}_gemm_{mr}x{nr}_{kind}_{numerics}_{level if level != 'amx' else 'vnni'}", conv_gemm_i8(tile, mr, nr),
+                  args, frozenset({numerics}), when, split)
+
+
+def known(call: Call) -> bool:
+    """Weights and bias are known before the first run."""
+    return all(o is None or o.known is not None for o in call.inputs[1:3])
+
+
+def bounded(call: Call, p: Product, scales: Callable[[Call], tuple[np.ndarray, np.ndarray]]) -> bool:
+    """No sum leaves int32 and no scaled sum leaves what a conversion to int32 takes: proved from the weights."""
+    most = np.abs(p.w.reshape(p.w.shape[0], -1).astype(np.int64) - p.w_zero).sum(axis=1) * 255 + np.abs(p.bias.astype(np.int64))
+    multiplier, shift = scales(call)
+    if multiplier.dtype.kind == "f":
+        return bool((most * np.abs(multiplier.astype(np.float64)) < 2**30).all()) and bool((most < 2**31).all())
+    return bool((most * 2.0 ** np.maximum(shift, 0) < 2**31).all())

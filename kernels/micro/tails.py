@@ -1,0 +1,58 @@
+"""From int32 sums to 8-bit results, vectors at a time: the ways back of `numerics.py`, with the same bits.
+
+A tail gets a vector of sums with the multipliers and shifts of its channels and gives the vector of results before the
+zero point is added.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .vectors import Code, Value
+
+
+def delegate(code: Code, acc: Value, scale: Value, shift: Value | None) -> Value:
+    """One float32 product, rounded to nearest even by the conversion itself. The product must stay below 2**31: the packer
+    proves it from the weights."""
+    lanes = acc.kind.count
+    product = code.convert(acc, code.vector(code.F32, lanes)) * scale
+    if lanes == 16:
+        return code.call("llvm.x86.avx512.mask.cvtps2dq.512", acc.kind, product, code.constant(0, acc.kind),
+                         code.constant(-1, code.I16), code.constant(4, code.I32))
+    return code.convert(code.call(f"llvm.rint.v{lanes}f32", product.kind, product), acc.kind)
+
+
+def high(code: Code, acc: Value, multiplier: Value, shift: Value) -> tuple[Value, Value]:
+    """(the doubling high product of acc << left, the right shift): the half that two tails share."""
+    zero = code.constant(0, acc.kind)
+    left, right = code.most(shift, zero), code.most(zero - shift, zero)
+    wide = code.vector(code.I64, acc.kind.count)
+    product = code.convert(acc << left, wide) * code.convert(multiplier, wide)
+    return code.convert((product + 1073741824) >> 31, acc.kind), right
+
+
+def reference(code: Code, acc: Value, multiplier: Value, shift: Value) -> Value:
+    """Two roundings, the second half away from zero."""
+    value, right = high(code, acc, multiplier, shift)
+    one = code.constant(1, acc.kind)
+    mask = (one << right) - one
+    threshold = (mask >> 1) + code.convert(code.less(value, code.constant(0, acc.kind)), acc.kind, signed=False)
+    more = code.convert(code.less(threshold, value & mask), acc.kind, signed=False)
+    return (value >> right) + more
+
+
+def builtin(code: Code, acc: Value, multiplier: Value, shift: Value) -> Value:
+    """Two roundings, each half up."""
+    value, right = high(code, acc, multiplier, shift)
+    return (value + ((code.constant(1, acc.kind) << right) >> 1)) >> right
+
+
+def double(code: Code, acc: Value, factor: Value, shift: Value | None) -> Value:
+    """The product in double, rounded half away from zero. It must stay below 2**31: the packer proves it."""
+    wide = factor.kind
+    product = code.convert(acc, wide) * factor
+    return code.convert(code.call(f"llvm.round.v{acc.kind.count}f64", wide, product), acc.kind)
+
+
+TAILS: dict[str, Any] = {"delegate": delegate, "reference": reference, "builtin": builtin, "double": double}
