@@ -39,6 +39,22 @@ class ValueDependentError(TinyInterpError, RuntimeError):
     """A value fed to the model is outside what an operator takes, such as an index past the end."""
 
 
+class OptionError(TinyInterpError, ValueError):
+    """An argument of the constructor is outside what it takes."""
+
+
+class ArgumentError(TinyInterpError, TypeError):
+    """An argument of another type than the method takes, such as a tensor index that is no integer."""
+
+
+class SignatureError(TinyInterpError, ValueError):
+    """There is no such signature, or its inputs are other ones."""
+
+
+class DelegateError(TinyInterpError, ValueError, OSError):
+    """A native delegate, which pure Python does not run."""
+
+
 class NotReadyError(TinyInterpError, RuntimeError):
     """invoke() before allocate_tensors(), or after a resize."""
 
@@ -57,4 +73,4 @@ class InUseError(TinyInterpError, RuntimeError):
 
 def hint(official: str, *lines: str) -> str:
     """The official text as the first line, then hints: `hint("Invalid tensor index 9 …", "the model has 5 tensors")`."""
-    return "\n  hint: ".join([official, *lines])
+    return "\n  hint: ".join([official.removesuffix("\n"), *lines])

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import UnsupportedOpError
+from .errors import ModelError, UnsupportedOpError, hint
 from .kernels.contract import Op
-from .schema import Model, Operator, Tensor
+from .schema import BuiltinOperator, Model, Operator, Tensor, TensorType
+from .schema.strings import unpack_strings
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,40 @@ def link(model: Model, subgraph: int = 0, ops: Sequence[Op] | None = None) -> Gr
     for i, tensor in enumerate(part.tensors):
         value = model.constant(tensor)
         if value is not None:
-            constants[i] = value
+            constants[i] = value if tensor.type != TensorType.STRING else strings(value, tensor.shape)
     linked = []
     for i, operator in enumerate(part.operators):
         op = by_code.get(operator.custom_code or operator.code)
         linked.append(Linked(i, operator, op))
     return Graph(part.name, part.tensors, part.inputs, part.outputs, tuple(linked), constants)
+
+
+def strings(data: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """The bytes of a string tensor as an array of bytes objects, read-only."""
+    array = np.empty(shape, object)
+    array.reshape(-1)[:] = unpack_strings(data)[: array.size]
+    array.flags.writeable = False
+    return array
+
+
+# Builtins that the format has and the official interpreter does not: register.cc lists all others.
+UNREGISTERED = frozenset({BuiltinOperator[name] for name in (
+    "CONCAT_EMBEDDINGS CALL DELEGATE PLACEHOLDER_FOR_GREATER_OP_CODES").split()} | {
+    BuiltinOperator[f"STABLEHLO_{name}"] for name in (
+    "LOGISTIC DIVIDE RESHAPE CLAMP CONCATENATE BROADCAST_IN_DIM CONVOLUTION SLICE CUSTOM_CALL REDUCE ABS COSINE EXPONENTIAL "
+    "FLOOR LOG NEGATE OR POWER REMAINDER RSQRT SELECT SUBTRACT TANH COMPARE CONVERT DYNAMIC_SLICE DYNAMIC_UPDATE_SLICE IOTA "
+    "DOT_GENERAL SORT WHILE TRANSPOSE CBRT").split()})
+
+
+def check_known(model: Model) -> None:
+    """Raises: ModelError for an operator that the official interpreter does not know either."""
+    for k, subgraph in enumerate(model.subgraphs):
+        for i, operator in enumerate(subgraph.operators):
+            if operator.code in UNREGISTERED:
+                raise ModelError(hint(
+                    f"Didn't find op for builtin opcode '{operator.name}' version '{operator.version}'. An older version of this "
+                    "builtin might be supported. Are you using an old TFLite binary with a newer model?\n",
+                    f"operator {i} of subgraph {k}: the official interpreter has no such op either; convert the model again"))
 
 
 def check_ops(graph: Graph) -> None:
@@ -85,7 +114,8 @@ def check_ops(graph: Graph) -> None:
         official = ("Select TensorFlow op(s), included in the given model, is(are) not supported by this interpreter. "
                     "Make sure you apply/link the Flex delegate before inference.")
     elif custom:
-        official = f"Encountered unresolved custom op: {first.operator.name}."
+        official = (f"Encountered unresolved custom op: {first.operator.name}.\n"
+                    "See instructions: https://www.tensorflow.org/lite/guide/ops_custom")
     else:
         official = f"Didn't find op for builtin opcode '{first.operator.name}' version '{first.operator.version}'."
     raise UnsupportedOpError(

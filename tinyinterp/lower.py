@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ShapeError, TinyInterpError, UnsupportedOpError
+from .errors import QuantError, ShapeError, UnsupportedOpError, hint
 from .evaluate import evaluate
 from .graph import Graph, Linked, check_ops
 from .kernels.contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, NeedsValue, Op, Operand, Scratch, Slot
@@ -104,10 +104,11 @@ def lower(graph: Graph, shapes: Mapping[int, Shape], numerics: str = "default", 
             refused.append(str(error))
             state.give_up(linked)
             continue
-        except TinyInterpError:
+        except (ShapeError, QuantError) as error:
             if refused:
                 break
-            raise
+            number = f"Node number {linked.index} ({linked.operator.name}) failed to prepare."
+            raise type(error)(f"{error}\n{number}") from error
         if step is not None:
             steps.append(step)
     if refused:
@@ -153,7 +154,8 @@ class _State:
             call.need(least <= count <= most, f"has {count} {name}, takes {least} to {most}")
         for i, x in enumerate(call.inputs):
             call.need(x is not None or i in op.optional, f"input {i} is missing")
-            call.need(x is None or x.index in self.shapes, f"input {i}, tensor {x.index if x else -1}, lacks data")
+            if x is not None and x.index not in self.shapes:
+                raise ShapeError(hint(f"Input tensor {x.index} lacks data", f"{call.place}: nothing writes '{x.name}' before it"))
         if operator.version > op.max_version:
             raise UnsupportedOpError(f"{call.place}: version {operator.version} is newer than {op.max_version}")
         return call
@@ -230,8 +232,9 @@ class _State:
         if hidden:  # values of one run decide shapes, but the kernel reads them from memory
             call = replace(call, inputs=tuple(
                 replace(x, known=None, seen=x.known) if x is not None and x.index in self.seen else x for x in call.inputs))
+        strings = any(x is not None and x.type == TensorType.STRING for x in (*call.inputs, *call.outputs))
         for kernel in op.kernels:
-            if call.numerics in kernel.numerics and kernel.when(call):
+            if call.numerics in kernel.numerics and kernel.host >= strings and kernel.when(call):
                 params = op.prepare(call)
                 args = tuple(_argument(a) for a in kernel.args(call, params))
                 return Step(call, op, kernel, args, int(kernel.split(call)))

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from .arena import Life, Placement, place
-from .errors import ArenaError, NotAllocatedError
+from .errors import ArenaError, NotAllocatedError, hint
 from .evaluate import aligned, call_kernel, failure, native_loop
 from .graph import Graph
 from .kernels import jit
-from .kernels.contract import DELEGATE, Scratch, Slot
+from .kernels.contract import DELEGATE, OBJECTS, Scratch, Slot
 from .kernels.micro.loop import BARRIER, DENORMALS_OFF, ROW, SHARED, SYNC
 from .lower import Plan, Shape, Step, lower
+from .schema import TensorType
 from .threads import Workers
 
 LIMIT = int(os.environ.get("TINYINTERP_ARENA_LIMIT", 2 << 30))  # bytes
@@ -39,6 +40,8 @@ def lives_of(plan: Plan, keep: frozenset[int], preserve: bool = False) -> list[L
     for i, step in enumerate(plan.steps):
         for slot in step.slots:
             root = plan.root(slot.tensor)
+            if slot.dtype == OBJECTS:
+                continue
             size = int(np.prod(slot.shape, dtype=object)) * slot.dtype.itemsize
             span = spans.setdefault(root, [size, i, i])
             span[0], span[2] = max(span[0], size), i
@@ -48,9 +51,9 @@ def lives_of(plan: Plan, keep: frozenset[int], preserve: bool = False) -> list[L
     for t in keep:
         root = plan.root(t)
         tensor = plan.graph.tensors[t]
-        if root in plan.values or tensor.type.numpy is None or t not in plan.shapes:
+        if root in plan.values or tensor.type.bits is None or t not in plan.shapes:
             continue
-        size = int(np.prod(plan.shapes[t], dtype=object)) * tensor.type.numpy.itemsize
+        size = tensor.type.nbytes(int(np.prod(plan.shapes[t], dtype=object)))
         span = spans.setdefault(root, [size, 0, end])
         span[0] = max(span[0], size)
     inputs = {plan.root(t) for t in plan.graph.inputs} | {t for t, x in enumerate(plan.graph.tensors) if x.is_variable}
@@ -63,10 +66,12 @@ class Segment:
     """A plan bound to memory."""
 
     def __init__(self, plan: Plan, outside: Mapping[int, np.ndarray], keep: frozenset[int], preserve: bool,
-                 seen: Mapping[int, np.ndarray]) -> None:
-        """`outside`: tensors that live in memory of an earlier segment, as flat bytes. `seen`: the values it stands on."""
+                 seen: Mapping[int, np.ndarray], objects: Mapping[int, np.ndarray]) -> None:
+        """`outside`: tensors that live in memory of an earlier segment, as flat bytes. `seen`: the values it stands on.
+        `objects`: the tensors of strings, which no arena holds."""
         self.plan = plan
         self.seen = seen
+        self.objects = objects
         lives = [l for l in lives_of(plan, keep, preserve) if l.key not in outside]
         self.placement: Placement = place(lives)
         if self.placement.size > LIMIT:
@@ -122,6 +127,9 @@ class Segment:
             if isinstance(arg, (Slot, Scratch)):
                 key = self.plan.root(arg.tensor) if isinstance(arg, Slot) else -1 - i * 64 - k
                 k += isinstance(arg, Scratch)
+                if arg.dtype == OBJECTS:
+                    arrays.append(self.objects[key].reshape(arg.shape))
+                    continue
                 size = int(np.prod(arg.shape, dtype=np.int64)) * arg.dtype.itemsize
                 arrays.append(self.bytes[key][:size].view(arg.dtype).reshape(arg.shape))
             else:
@@ -201,6 +209,7 @@ class Program:
                  preserve: bool = False) -> None:
         self.graph, self.numerics, self.threads, self.preserve = graph, numerics, threads, preserve
         self.workers = Workers(threads - 1) if threads > 1 else None
+        self.objects: dict[int, np.ndarray] = {}  # root tensor -> its strings
         self.segments = [self._bind(lower(graph, shapes, numerics, threads), None, {})]
         self.complete = self.segments[-1].plan.cut is None
 
@@ -213,7 +222,14 @@ class Program:
             later = {t for l in self.graph.operators[plan.resume :] for t in l.operator.inputs}
             keep |= (made & later) | {plan.cut}
             keep |= {t for t in later if plan.root(t) in made}
-        return Segment(plan, before.bytes if before else {}, frozenset(keep), self.preserve, seen)
+        for t, shape in plan.shapes.items():
+            root = plan.root(t)
+            if self.graph.tensors[t].type == TensorType.STRING and root not in plan.values:
+                size = int(np.prod(shape, dtype=np.int64))
+                if root not in self.objects or self.objects[root].size != size:
+                    # None: nobody has set it yet. What the program writes reads as empty strings until then.
+                    self.objects[root] = np.full(size, None if root in self.graph.inputs else b"", object)
+        return Segment(plan, before.bytes if before else {}, frozenset(keep), self.preserve, seen, self.objects)
 
     def run(self) -> None:
         """Compute the outputs from the inputs in the arena."""
@@ -247,19 +263,41 @@ class Program:
         return self.plan.shapes.get(t, self.graph.tensors[t].shape)
 
     def array(self, t: int, plan: Plan | None = None) -> np.ndarray:
-        """A tensor as a view of its memory; constants read-only. Raises: NotAllocatedError."""
+        """A tensor as a view of its memory, packed types as their bytes; constants read-only. Raises: NotAllocatedError."""
         plan = plan or self.plan
         if t in plan.values:
             return plan.values[t]
         root = plan.root(t)
-        dtype = self.graph.tensors[t].type.numpy
+        kind = self.graph.tensors[t].type
+        shape = plan.shapes.get(t, self.graph.tensors[t].shape)
+        if root in self.objects:
+            return self.objects[root].reshape(shape)
         for segment in reversed(self.segments):
-            if root in segment.bytes and dtype is not None:
-                shape = plan.shapes.get(t, self.graph.tensors[t].shape)
-                raw = segment.bytes[root][: int(np.prod(shape, dtype=np.int64)) * dtype.itemsize]
-                return raw.view(dtype).reshape(shape)
-        raise NotAllocatedError(f"Tensor data is null. Run allocate_tensors() first\n  hint: tensor {t} "
-                                f"'{self.graph.tensors[t].name}' is not kept in memory")
+            if root in segment.bytes and kind.bits is not None:
+                raw = segment.bytes[root][: kind.nbytes(int(np.prod(shape, dtype=np.int64)))]
+                return raw if kind.numpy is None else raw.view(kind.numpy).reshape(shape)
+        raise NotAllocatedError(hint("Tensor data is null. Run allocate_tensors() first",
+                                     f"tensor {t} '{self.graph.tensors[t].name}' is not in memory"))
+
+    def overwritten(self, t: int) -> int | None:
+        """The tensor (or scratch, negative) that has taken over bytes of `t` by the end of a run; None when `t` is intact."""
+        root = self.plan.root(t)
+        for segment in self.segments:
+            at = segment.placement.offsets.get(root)
+            if at is None:
+                continue
+            own = next(l for l in segment.placement.lives if l.key == root)
+            for life in segment.placement.lives:
+                other = segment.placement.offsets[life.key]
+                if life.first > own.last and other < at + own.size and at < other + life.size:
+                    return life.key
+        return None
+
+    def step_of(self, t: int) -> Step | None:
+        """The step that writes `t`, or the tensor it is an alias of."""
+        root = self.plan.root(t)
+        steps = (step for segment in self.segments for step in segment.plan.steps)
+        return next((step for step in steps if any(o.index == root for o in step.call.outputs)), None)
 
     def __str__(self) -> str:
         steps = sum(len(s.plan.steps) for s in self.segments)
