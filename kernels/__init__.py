@@ -11,6 +11,7 @@ from .gather import GATHER, TILE
 from .pad import MIRROR_PAD, PAD, PADV2
 from .pool import AVERAGE_POOL_2D, MAX_POOL_2D
 from .reshape import EXPAND_DIMS, RESHAPE, SQUEEZE
+from .resize import RESIZE_BILINEAR, RESIZE_NEAREST_NEIGHBOR
 from .shape import SHAPE
 from .slice import SLICE, STRIDED_SLICE
 from .transpose import DEPTH_TO_SPACE, SPACE_TO_DEPTH, TRANSPOSE
@@ -20,6 +21,7 @@ OPS: tuple[Op, ...] = (
     DEPTHWISE_CONV_2D,
     FULLY_CONNECTED,
     AVERAGE_POOL_2D, MAX_POOL_2D,
+    RESIZE_BILINEAR, RESIZE_NEAREST_NEIGHBOR,
     RESHAPE, SQUEEZE, EXPAND_DIMS, SHAPE,
     PAD, PADV2, MIRROR_PAD,
     SLICE, STRIDED_SLICE,
