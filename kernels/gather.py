@@ -56,6 +56,7 @@ def axes(call: Call) -> tuple[int, int]:
 def gathered(call: Call) -> tuple[Shape]:
     x, at = call.input(0).shape, call.input(1).shape
     axis, batch = axes(call)
+    call.need(call.input(0).type != TensorType.STRING or len(x) == 1, f"strings are gathered from one dimension, not {list(x)}")
     return ((*x[:axis], *at[batch:], *x[axis + 1 :]),)
 
 
@@ -85,6 +86,21 @@ def gather(x: Any, at: Any, outer: int, size: int, inner: int, y: Any) -> int:
 
 def gatherable(call: Call) -> bool:
     return of_types(GATHERED)(call) and call.input(1).type in (TensorType.INT16, TensorType.INT32, TensorType.INT64)
+
+
+def strings_args(call: Call, params: None) -> tuple[Arg, ...]:
+    at = call.input(1)
+    return call.input(0).view(), at.view(at.size), call.output.view(at.size)
+
+
+def gather_strings(x: Any, at: Any, y: Any) -> int:
+    """x: [A] bytes objects    at: [I]    y: [I] bytes objects. Runs in Python: an object has no place in the arena."""
+    for i in range(at.shape[0]):
+        if not 0 <= int(at[i]) < x.shape[0]:
+            return status(INDEX, i)  # type: ignore[no-any-return]
+    for i in range(at.shape[0]):
+        y[i] = x[int(at[i])]
+    return 0
 
 
 # ------------------------------------------------------------------------------------------------------------ TILE
@@ -117,8 +133,9 @@ def tile_rows(call: Call) -> int:
 
 # -------------------------------------------------------------------------------------------------------------- op
 GATHER = Op(
-    BuiltinOperator.GATHER, (2, 2), (1, 1), names(GATHERED), gathered,
-    (Kernel("gather", gather, gather_args, when=gatherable),),
+    BuiltinOperator.GATHER, (2, 2), (1, 1), (*names(GATHERED), "string"), gathered,
+    (Kernel("gather", gather, gather_args, when=gatherable),
+     Kernel("gather_strings", gather_strings, strings_args, when=of_types((TensorType.STRING,)), host=True)),
     "LiteRT tflite/kernels/gather.cc, internal/reference/gather.h")
 
 TILE = Op(

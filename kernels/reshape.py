@@ -69,7 +69,7 @@ def copy(x: Any, y: Any) -> None:
         y[i] = x[i]
 
 
-COPY = (Kernel("copy", copy, args),)
+COPY = (Kernel("copy", copy, args), Kernel("copy_strings", copy, args, host=True))
 ANY = ("any",)
 
 RESHAPE = Op(BuiltinOperator.RESHAPE, (1, 2), (1, 1), ANY, reshaped, COPY, "LiteRT tflite/kernels/reshape.cc", alias=first_input)
