@@ -3,6 +3,7 @@
 if __name__ != "tinyinterp.kernels":
     raise ImportError("import tinyinterp.kernels, not kernels: the folder is linked into the package")
 
+from .concat import CONCATENATION, PACK, SPLIT, SPLIT_V, UNPACK
 from .contract import Op
 from .conv import CONV_2D
 from .depthwise import DEPTHWISE_CONV_2D
@@ -24,6 +25,7 @@ OPS: tuple[Op, ...] = (
     RESIZE_BILINEAR, RESIZE_NEAREST_NEIGHBOR,
     RESHAPE, SQUEEZE, EXPAND_DIMS, SHAPE,
     PAD, PADV2, MIRROR_PAD,
+    CONCATENATION, PACK, UNPACK, SPLIT, SPLIT_V,
     SLICE, STRIDED_SLICE,
     TRANSPOSE, DEPTH_TO_SPACE, SPACE_TO_DEPTH,
     GATHER, TILE,
