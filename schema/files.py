@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
+import stat
 from typing import Any
 
 import numpy as np
@@ -43,9 +45,11 @@ def _mapped(path: str) -> memoryview:
     except OSError as error:
         raise ModelError(hint(f"Could not open '{path}'.{nothing}", str(error))) from error
     try:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(errno.ENODEV, "it is a folder")
         return memoryview(mmap.mmap(file, 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError) as error:
-        number = getattr(error, "errno", None) or 22
+        number = getattr(error, "errno", None) or errno.EINVAL
         official = f"Mmap of '{file}' at offset '0' failed with error '{number}'.{nothing}"
         raise ModelError(hint(official, f"{path!r} is not a file that can be mapped: {error}")) from error
     finally:
