@@ -31,6 +31,7 @@ from tinyinterp.schema import BuiltinOperator, TensorType
 from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
 from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
 from .gemm import Product, conv_gemm_kernels
+from .gemm_amx import conv_amx_kernels
 from .gemm_int import conv_gemm_int_kernels
 from .machine import f32, fma
 from .numerics import REQUANTIZE, clamp, float_range, padding, product_scales, quantized_range
@@ -239,6 +240,7 @@ CONV_2D = Op(
     infer=infer,
     kernels=(
         *conv_gemm_kernels("conv", product, is_gemm, float_clamp),
+        *conv_amx_kernels("conv", product, is_gemm_8bit, {n: n for n in (REFERENCE, BUILTIN, DELEGATE)}, scales),
         *conv_gemm_int_kernels("conv", product, is_gemm_8bit, {n: n for n in (REFERENCE, BUILTIN, DELEGATE)}, scales),
         Kernel("conv_float32_reference", conv_float_reference, float_args(0), frozenset({REFERENCE, BUILTIN}), is_float, rows),
         Kernel("conv_float32_delegate", conv_float_delegate, float_args(0), frozenset({DELEGATE}), is_float, rows),

@@ -28,6 +28,7 @@ from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
 from .conv import bias_or_zeros, float_clamp
 from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
 from .gemm import Product, conv_gemm_kernels
+from .gemm_amx import conv_amx_kernels
 from .gemm_int import conv_gemm_int_kernels
 from .machine import f32, fma
 from .numerics import (
@@ -196,6 +197,8 @@ def is_gemm_8bit(call: Call) -> bool:
     return is_8bit(call) and call.output.size > 0
 
 
+TAILS = {REFERENCE: "double", BUILTIN: BUILTIN, DELEGATE: DELEGATE}
+
 FULLY_CONNECTED = Op(
     code=BuiltinOperator.FULLY_CONNECTED,
     inputs=(2, 3),
@@ -205,8 +208,8 @@ FULLY_CONNECTED = Op(
     infer=infer,
     kernels=(
         *conv_gemm_kernels("fully_connected", product, is_gemm, float_clamp),
-        *conv_gemm_int_kernels("fully_connected", product, is_gemm_8bit,
-                               {REFERENCE: "double", BUILTIN: BUILTIN, DELEGATE: DELEGATE}, scales),
+        *conv_amx_kernels("fully_connected", product, is_gemm_8bit, TAILS, scales),
+        *conv_gemm_int_kernels("fully_connected", product, is_gemm_8bit, TAILS, scales),
         Kernel("fully_connected_float32_row", fully_connected_float_row, float_args, frozenset({BUILTIN}), is_float_row, outputs),
         Kernel("fully_connected_float32_reference", fully_connected_float_reference, float_args,
                frozenset({REFERENCE, BUILTIN}), is_float, outputs),

@@ -146,6 +146,10 @@ class Code:
     def pointer(self, address: Value, kind: Any) -> Any:
         return self.builder.inttoptr(address.ir, kind.as_pointer())
 
+    def at(self, address: Value) -> Value:
+        """An address as the pointer that an intrinsic takes."""
+        return Value(self, self.pointer(address, I8))
+
     def load(self, address: Value, kind: Any, align: int = 1) -> Value:
         return Value(self, self.builder.load(self.pointer(address, kind), align=align))
 

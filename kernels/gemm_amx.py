@@ -1,0 +1,202 @@
+"""int8 and uint8 convolutions on AMX tiles: 32 pixels by 32 channels at a time.
+
+A tile loads 16 pixels at a fixed distance from each other. Three ways to give it such pixels, chosen before the first run:
+
+    flat       stride 1: the pixels of the (padded) image in memory order. Where a window would wrap around the edge there
+               is no output pixel: its result goes to a spare row
+    rows       other strides, maps at least 16 wide: tiles along the output rows, the last one overlapping the one before
+    gathered   else: the values of each pixel's window are copied side by side first
+
+    for each block of tile pairs:
+        (gather it)
+        for each panel of 32 channels:
+            for each pair of tiles of the block: sums on AMX, then 32 x 32 results to 8 bits
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import jit
+from .contract import Arg, Call, Kernel, Scratch
+from .gemm import Product, pad_image
+from .gemm_int import bounded, known, panels_of, split_weights
+from .machine import address, copy_bytes
+from .micro.gemm_amx import finish, gemm_amx, lane_order, tiles_off, tiles_on
+from .numerics import quantized_range
+
+BLOCK = 1 << 15  # bytes of pixels in a block
+WASTE = 0.75  # the least share of a flat image that must be output pixels
+CONFIG = np.zeros(64, np.uint8)  # palette 1, eight tiles of 16 rows by 64 bytes
+CONFIG[0], CONFIG[16:32:2], CONFIG[48:56] = 1, 64, 16
+
+
+class Layout(NamedTuple):
+    """Where the tiles find their pixels."""
+
+    starts: np.ndarray  # [tiles] int64: distance of a tile's first pixel; gathered: unused
+    y_rows: np.ndarray  # [tiles, 16] int64: distance of each pixel's output, -1 for none
+    x_rows: np.ndarray  # [tiles, 16] int64: gathered: distance of each pixel
+    stride: int  # bytes between the pixels of a tile
+    runs: np.ndarray  # [taps] int64
+    k: int  # bytes in a run
+    gathered: bool
+
+
+def layout(p: Product) -> Layout:
+    """The cheapest of the three ways."""
+    x_rows, y_rows, runs, k = p.distances(1, 1)
+    _, rows, columns, c = (p.padded or (*p.x_shape, 0, 0))[:4]
+    n, oh, ow, _ = p.y_shape
+    sh, sw = p.window[:2]
+    size = p.pixels
+    if sh == 1 and sw == 1 and ((p.padded is None and (rows, columns) == (oh, ow)) or size >= WASTE * n * rows * columns):
+        last = int(x_rows[-1]) // c  # the flat index of the last output pixel
+        if last >= 15:
+            place = np.full(last + 1, -1, np.int64)
+            place[x_rows // c] = y_rows
+            starts = np.minimum(np.arange(0, last + 1, 16), last - 15)
+            return _even(starts * c, place[starts[:, None] + np.arange(16)], None, c, runs, k)
+    if ow >= 16:
+        first = np.minimum(np.arange(0, ow, 16), ow - 16)
+        pixel = (np.arange(n * oh)[:, None, None] * ow + first[:, None] + np.arange(16)).reshape(-1, 16)
+        return _even(x_rows[pixel[:, 0]], y_rows[pixel], None, sw * c, runs, k)
+    first = np.minimum(np.arange(0, size, 16), size - 16)
+    pixel = first[:, None] + np.arange(16)
+    return _even(first, y_rows[pixel], x_rows[pixel], -(-runs.size * k // 64) * 64, runs, k)
+
+
+def _even(starts: np.ndarray, y_rows: np.ndarray, x_rows: np.ndarray | None, stride: int, runs: np.ndarray, k: int) -> Layout:
+    """Tiles come in pairs: the last one again if their number is odd."""
+    keep = [*range(len(starts)), *([len(starts) - 1] if len(starts) % 2 else [])]
+    gathered = x_rows is not None
+    return Layout(starts[keep].astype(np.int64), y_rows[keep], x_rows[keep] if gathered else np.zeros((1, 16), np.int64),
+                  stride, runs, k, gathered)
+
+
+def pack_tiles(w: np.ndarray, order: list[int], taps: int) -> np.ndarray:
+    """w [O, taps * k] int8 as [panels, taps * steps, 2, 16, 16, 4]: for each 64 bytes of k two tiles of 16 columns."""
+    channels, k = w.shape[0], w.shape[1] // taps
+    panels, steps = -(-channels // 32), -(-k // 64)
+    made = np.zeros((panels * 32, taps, steps * 64), np.int8)
+    made[:channels, :, :k] = w.reshape(channels, taps, k)
+    made = made.reshape(panels, 32, taps, steps, 16, 4)[:, order]
+    made = made.reshape(panels, 2, 16, taps, steps, 16, 4).transpose(0, 3, 4, 1, 5, 2, 6)
+    return np.ascontiguousarray(made.reshape(panels, taps * steps, 2, 16, 16, 4))
+
+
+def conv_amx(block: Callable[..., None], rows: Callable[..., None]) -> Callable[..., None]:
+    """The driver. units: pairs of tiles, or panels (by_panel)."""
+
+    def run(x: Any, image: Any, top: int, left: int, reach: int, fill: int, w: Any, bias: Any, multiplier: Any, shift: Any,
+            starts: Any, x_rows: Any, y_rows: Any, stride: int, runs: Any, k: int, gathered: int, passes: int, windows: Any, steps: int,
+            sums: Any, config: Any, count: int, by_panel: int, y_zero: int, lo: int, hi: int, y: Any, begin: int, end: int,
+            thread: int) -> None:
+        first, last = (0, starts.shape[0] // 2) if by_panel else (begin, end)
+        panel0, panel1 = (begin, end) if by_panel else (0, w.shape[0])
+        base = address(x)
+        if image.shape[1] > 0 and first < last:
+            base = address(image) + thread * image.shape[1] * image.shape[2] * image.shape[3] * image.shape[4]
+            row = image.shape[3] * image.shape[4]
+            low = x_rows[first * 2, 0] if gathered else starts[first * 2]
+            high = x_rows[last * 2 - 1, 15] if gathered else starts[last * 2 - 1] + 15 * stride
+            pad_image(x, image[thread], top, left, fill, 1, low // row,
+                      min(high // row + reach, image.shape[1] * image.shape[2]))
+        here = address(windows) + thread * windows.shape[1] * windows.shape[2]
+        taps = passes if gathered else runs.shape[0]
+        none = address(config) + 64  # two zeros behind the configuration: gathered pixels are one run
+        where = none if gathered else address(runs)
+        depth = w.shape[1] * 2048
+        size = address(multiplier[1:]) - address(multiplier) if w.shape[0] > 1 else 0
+        tiles_on(address(config))
+        at = first
+        while at < last:
+            pairs = min(count, last - at)
+            if gathered:
+                for i in range(pairs * 32):
+                    t, m = at * 2 + i // 16, i % 16
+                    for r in range(runs.shape[0]):
+                        copy_bytes(here + i * stride + r * k, base + x_rows[t, m] + runs[r], k)
+            for panel in range(panel0, panel1):
+                for b in range(pairs):
+                    pair = at + b
+                    a0 = here + b * 32 * stride if gathered else base + starts[2 * pair]
+                    a1 = here + (b * 32 + 16) * stride if gathered else base + starts[2 * pair + 1]
+                    own = address(sums) + thread * 8704 + b % 2 * 4352
+                    block(a0, a1, stride, where, taps, steps, address(w) + panel * depth, address(bias) + panel * 128, own)
+                    rows(own, address(multiplier) + panel * size, address(shift) + panel * 128, address(y) + panel * 32,
+                         address(y_rows) + pair * 256, own + 4096, y.shape[3] - panel * 32, y_zero, lo, hi)
+            at += pairs
+        tiles_off()
+
+    return run
+
+
+def conv_amx_kernels(name: str, product: Callable[[Call], Product], fits: Callable[[Call], bool], tails: dict[str, str],
+                     scales: Callable[[Call], tuple[np.ndarray, np.ndarray]]) -> tuple[Kernel, ...]:
+    """The AMX kernels, one for each tail and sign. Arguments as for `conv_gemm_int_kernels`."""
+    if jit.level() != "amx" or jit.DISABLED:
+        return ()
+    return tuple(_kernel(name, numerics, tail, signed, product, fits, scales)
+                 for numerics, tail in tails.items() for signed in (True, False))
+
+
+def _kernel(name: str, numerics: str, tail: str, signed: bool, product: Callable[[Call], Product],
+            fits: Callable[[Call], bool], scales: Callable[[Call], tuple[np.ndarray, np.ndarray]]) -> Kernel:
+    def when(call: Call) -> bool:
+        x = call.input(0)
+        if not fits(call) or (x.dtype == np.int8) != signed or not known(call) or x.known is not None:
+            return False
+        p = product(call)
+        depth = p.w[0].size
+        wide = (depth >= 32 and p.w.shape[0] > 16) or depth >= 128
+        return p.groups == 1 and p.pixels >= 16 and wide and bounded(call, p, scales)
+
+    def by_panel(p: Product, pairs: int, threads: int) -> bool:
+        return pairs < 2 * threads and -(-p.w.shape[0] // 32) > pairs
+
+    def split(call: Call) -> int:
+        p = product(call)
+        pairs = len(layout(p).starts) // 2
+        return -(-p.w.shape[0] // 32) if by_panel(p, pairs, call.threads) else pairs
+
+    def args(call: Call, params: None) -> tuple[Arg, ...]:
+        p = product(call)
+        a = layout(p)
+        n, rows, columns, c, top, left = p.padded or (0, 0, 0, 0, 0, 0)
+        x_zero = call.input(0).zero_point
+        low, high = split_weights(p.w.reshape(p.w.shape[0], -1), p.w_zero)
+        taps = 1 if a.gathered else a.runs.size
+        order = lane_order(tail)
+        w = pack_tiles(low, order, taps)
+        runs, gathered_k = a.runs, a.stride
+        total = low.astype(np.int64).sum(axis=1)
+        if high is not None:  # a second pass over the same pixels
+            w = np.concatenate([w, pack_tiles(high, order, taps)], axis=1)
+            total += high.astype(np.int64).sum(axis=1)
+            runs = runs if a.gathered else np.concatenate([runs, runs])
+        bias = p.bias.astype(np.int64) - x_zero * total
+        bias = ((bias + 2**31) % 2**32 - 2**31).astype(np.int32)
+        multiplier, shift = scales(call)
+        lo, hi = quantized_range(call.options.fused_activation_function, call)
+        pairs = len(a.starts) // 2
+        steps = gathered_k // 64 if a.gathered else -(-a.k // 64)
+        count = min(max(BLOCK // (32 * steps * 64 * taps), 1), pairs)
+        windows = Scratch(np.dtype(np.uint8), (call.threads, count * 32, a.stride) if a.gathered else (call.threads, 0, 0))
+        image = Scratch(np.dtype(np.uint8), (call.threads, n, rows, columns, c))
+        sums = Scratch(np.dtype(np.uint8), (call.threads, 8704))
+        config = np.concatenate([CONFIG, np.zeros(16, np.uint8)])
+
+        def lanes(values: np.ndarray) -> np.ndarray:
+            return panels_of(values, 1, 32)[:, order]
+
+        return (p.x, image, top, left, (p.w.shape[1] - 1) * p.window[2] + 1, x_zero & 255, w, lanes(bias), lanes(multiplier),
+                lanes(shift), a.starts, a.x_rows, a.y_rows, a.stride, runs, a.k, int(a.gathered), 1 if high is None else 2, windows, steps, sums, config,
+                count, int(by_panel(p, pairs, call.threads)), call.output.zero_point, lo, hi, p.y)
+
+    kind = "int8" if signed else "uint8"
+    return Kernel(f"{name}_gemm_32x32_{kind}_{numerics}_amx", conv_amx(gemm_amx(signed), finish(tail, signed)), args,
+                  frozenset({numerics}), when, split)

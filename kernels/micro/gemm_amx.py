@@ -1,0 +1,137 @@
+"""int8 products of matrices on AMX tiles: 32 rows by 32 columns at a time.
+
+A tile register holds 16 rows of 64 bytes. One instruction multiplies a tile of a (16 rows, 64 bytes of k) with a tile of w
+(64 bytes of k for 16 columns, as quads) and adds to a tile of 16 x 16 int32: 16,384 products in 16 cycles, however much of
+the tile is used. So k is padded to 64 with zero weights and nothing is ever reconfigured.
+
+    tile 0 1    sums of rows 0-15     tile 4, 5   a, rows 0-15 and 16-31
+         2 3    sums of rows 16-31    tile 6, 7   w, columns 0-15 and 16-31
+
+The sums of a block start at the bias (loaded with a stride of 0: the same row 16 times) and go to a scratch of [32, 32]
+int32, from where `finish` brings them to 8 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..machine import microkernel
+from .tails import TAILS
+
+if TYPE_CHECKING:
+    from .vectors import Code, Value
+
+
+@microkernel("int64")
+def tiles_on(code: Code, config: Value) -> None:
+    """Configure the tiles of this thread: 64 bytes of configuration."""
+    code.call("llvm.x86.ldtilecfg", code.VOID, code.at(config))
+
+
+@microkernel()
+def tiles_off(code: Code) -> None:
+    code.call("llvm.x86.tilerelease", code.VOID)
+
+
+def gemm_amx(signed: bool) -> Callable[..., Any]:
+    """The block as a microkernel of (a0, a1, stride, runs, taps, steps, w, bias, sums).
+
+    a0, a1: addresses of the first of 16 rows, `stride` bytes apart; runs: address of int64 [taps]; steps: of 64 bytes of k
+    in a run; w: [taps * steps, 2, 16, 16, 4]; bias: int32 [32]; sums: int32 [32, 32].
+    """
+    product = "llvm.x86.tdpbssd" if signed else "llvm.x86.tdpbusd"
+
+    @microkernel(*["int64"] * 9)
+    def block(code: Code, a0: Value, a1: Value, stride: Value, runs: Value, taps: Value, steps: Value, w: Value, bias: Value,
+              sums: Value) -> None:
+        def load(tile: int, address: Value, step: Value) -> None:
+            code.call("llvm.x86.tileloadd64", code.VOID, code.constant(tile, code.I8), code.at(address), step)
+
+        zero, line = code.constant(0), code.constant(64)
+        for tile in range(4):
+            load(tile, bias + 64 * (tile % 2), zero)
+        at = code.cell(w)
+        with code.loop(taps) as t:
+            run = code.load(runs + t * 8, code.I64)
+            with code.loop(steps) as s:
+                load(4, a0 + run + s * 64, stride)
+                load(5, a1 + run + s * 64, stride)
+                load(6, at.get(), line)
+                load(7, at.get() + 1024, line)
+                at.set(at.get() + 2048)
+                for tile, (rows, columns) in enumerate(((4, 6), (4, 7), (5, 6), (5, 7))):
+                    code.call(product, code.VOID, *(code.constant(n, code.I8) for n in (tile, rows, columns)))
+        for tile in range(4):
+            code.call("llvm.x86.tilestored64", code.VOID, code.constant(tile, code.I8),
+                      code.at(sums + (tile // 2) * 2048 + (tile % 2) * 64), code.constant(128))
+
+    return block
+
+
+def lane_order(tail: str) -> list[int]:
+    """The channel at each of the 32 columns. The delegate's tail packs 32-bit lanes to bytes inside 128-bit lanes and never
+    undoes it: the weights are laid out so that the bytes come out in order."""
+    if tail != "delegate":
+        return list(range(32))
+    return [8 * (e // 4) + 4 * t + e % 4 for t in range(2) for e in range(16)]
+
+
+def finish(tail: str, signed: bool) -> Callable[..., Any]:
+    """From sums to bytes: a microkernel of (sums, multiplier, shift, y, y_rows, spare, columns, y_zero, lo, hi).
+
+    y_rows: address of int64 [32], each row's distance from y; a negative one goes to `spare`, 32 bytes that nobody reads.
+    """
+
+    @microkernel(*["int64"] * 10)
+    def rows(code: Code, sums: Value, multiplier: Value, shift: Value, y: Value, y_rows: Value, spare: Value, columns: Value,
+             y_zero: Value, lo: Value, hi: Value) -> None:
+        kind, bytes32 = code.vector(code.I32, 16), code.vector(code.I8, 32)
+        real = {"delegate": code.F32, "double": code.F64}.get(tail, code.I32)
+        size = 8 if tail == "double" else 4
+        m_of = [code.load(multiplier + size * 16 * v, code.vector(real, 16)) for v in range(2)]
+        s_of = [code.load(shift + 64 * v, kind) for v in range(2)]
+        mask = code.first(columns, 32)
+
+        def put(value: Value, row: Value) -> None:
+            distance = code.load(y_rows + row * 8, code.I64)
+            target = code.select(code.less(distance, code.constant(0)), spare, y + distance)
+            with code.either(code.less(columns, code.constant(32))) as (some, every):
+                with some:
+                    code.store_masked(value, target, mask)
+                with every:
+                    code.store(value, target)
+
+        def packed(row: Value) -> None:
+            """Two rows at once, through saturating packs."""
+            words = code.vector(code.I16, 32)
+            zero = code.splat(code.convert(y_zero, code.I16), words)
+            half = []
+            for r in (row, row + 1):
+                pair = [TAILS[tail](code, code.load(sums + r * 128 + 64 * v, kind), m_of[v], s_of[v]) for v in range(2)]
+                half.append(code.call("llvm.sadd.sat.v32i16", words,
+                                      code.call("llvm.x86.avx512.packssdw.512", words, *pair), zero))
+            both = code.call(f"llvm.x86.avx512.pack{'ss' if signed else 'us'}wb.512", code.vector(code.I8, 64), *half)
+            least, most = (code.splat(code.convert(c, code.I8), both.kind) for c in (lo, hi))
+            both = code.least(most, code.most(least, both, signed), signed)
+            quads = code.cast(both, code.vector(code.I64, 8))
+            both = code.cast(code.shuffle(quads, quads, [0, 2, 4, 6, 1, 3, 5, 7]), both.kind)
+            put(code.shuffle(both, both, range(32)), row)
+            put(code.shuffle(both, both, range(32, 64)), row + 1)
+
+        def plain(row: Value) -> None:
+            zero, least, most = (code.splat(code.convert(c, code.I32), kind) for c in (y_zero, lo, hi))
+            half = []
+            for v in range(2):
+                value = TAILS[tail](code, code.load(sums + row * 128 + 64 * v, kind), m_of[v], s_of[v]) + zero
+                half.append(code.convert(code.least(most, code.most(least, value)), code.vector(code.I8, 16)))
+            put(code.cast(code.shuffle(half[0], half[1], range(32)), bytes32), row)
+
+        if tail == "delegate":
+            with code.loop(16) as i:
+                packed(i * 2)
+        else:
+            with code.loop(32) as i:
+                plain(i)
+
+    return rows
