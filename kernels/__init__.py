@@ -3,6 +3,7 @@
 if __name__ != "tinyinterp.kernels":
     raise ImportError("import tinyinterp.kernels, not kernels: the folder is linked into the package")
 
+from .activation import HARD_SWISH, LEAKY_RELU, LOGISTIC, RELU, RELU6, RELU_0_TO_1, RELU_N1_TO_1, TANH
 from .concat import CONCATENATION, PACK, SPLIT, SPLIT_V, UNPACK
 from .contract import Op
 from .conv import CONV_2D
@@ -11,11 +12,13 @@ from .fully_connected import FULLY_CONNECTED
 from .gather import GATHER, TILE
 from .pad import MIRROR_PAD, PAD, PADV2
 from .pool import AVERAGE_POOL_2D, MAX_POOL_2D
+from .quantize import DEQUANTIZE, QUANTIZE
 from .reshape import EXPAND_DIMS, RESHAPE, SQUEEZE
 from .resize import RESIZE_BILINEAR, RESIZE_NEAREST_NEIGHBOR
 from .shape import SHAPE
 from .slice import SLICE, STRIDED_SLICE
 from .transpose import DEPTH_TO_SPACE, SPACE_TO_DEPTH, TRANSPOSE
+from .unary import ABS, CEIL, COS, EXP, FLOOR, LOG, NEG, ROUND, RSQRT, SIN, SQRT, SQUARE
 
 OPS: tuple[Op, ...] = (
     CONV_2D,
@@ -23,6 +26,9 @@ OPS: tuple[Op, ...] = (
     FULLY_CONNECTED,
     AVERAGE_POOL_2D, MAX_POOL_2D,
     RESIZE_BILINEAR, RESIZE_NEAREST_NEIGHBOR,
+    RELU, RELU6, RELU_N1_TO_1, RELU_0_TO_1, LEAKY_RELU, LOGISTIC, TANH, HARD_SWISH,
+    ABS, NEG, SQUARE, SQRT, RSQRT, EXP, LOG, SIN, COS, FLOOR, CEIL, ROUND,
+    QUANTIZE, DEQUANTIZE,
     RESHAPE, SQUEEZE, EXPAND_DIMS, SHAPE,
     PAD, PADV2, MIRROR_PAD,
     CONCATENATION, PACK, UNPACK, SPLIT, SPLIT_V,

@@ -261,6 +261,9 @@ def _quantization(node: Node | None, index: int, place: str, shape: tuple[int, .
             f"num_scales must be 1 for per-layer quantization, or {shape[axis]} for per-axis quantization, but got {len(scale)}.",
             "scale",
         )
+    if not zero_point.flags.aligned:  # nothing in the format says that vectors of int64 are
+        zero_point = zero_point.copy()
+        zero_point.flags.writeable = False
     return Quantization(scale, zero_point, axis, minimum=minimum, maximum=maximum)
 
 
