@@ -19,7 +19,7 @@ from .errors import QuantError, ShapeError, UnsupportedOpError, hint
 from .evaluate import evaluate
 from .graph import Graph, Linked, check_ops
 from .kernels.contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, NeedsValue, Op, Operand, Scratch, Slot
-from .schema import TensorType
+from .schema import BuiltinOperator, TensorType
 
 Shape = tuple[int, ...]
 
@@ -156,6 +156,8 @@ class _State:
             call.need(x is not None or i in op.optional, f"input {i} is missing")
             if x is not None and x.index not in self.shapes:
                 raise ShapeError(hint(f"Input tensor {x.index} lacks data", f"{call.place}: nothing writes '{x.name}' before it"))
+            if x is not None and x.sparsity is not None and operator.code != BuiltinOperator.DENSIFY:
+                raise UnsupportedOpError(f"{call.place}: input {i}, tensor {x.index}, is sparse: only DENSIFY takes that")
         if operator.version > op.max_version:
             raise UnsupportedOpError(f"{call.place}: version {operator.version} is newer than {op.max_version}")
         return call
