@@ -7,6 +7,7 @@ from .activation import HARD_SWISH, LEAKY_RELU, LOGISTIC, RELU, RELU6, RELU_0_TO
 from .concat import CONCATENATION, PACK, SPLIT, SPLIT_V, UNPACK
 from .contract import Op
 from .conv import CONV_2D
+from .densify import DENSIFY
 from .depthwise import DEPTHWISE_CONV_2D
 from .fully_connected import FULLY_CONNECTED
 from .gather import GATHER, TILE
@@ -35,4 +36,5 @@ OPS: tuple[Op, ...] = (
     SLICE, STRIDED_SLICE,
     TRANSPOSE, DEPTH_TO_SPACE, SPACE_TO_DEPTH,
     GATHER, TILE,
+    DENSIFY,
 )
