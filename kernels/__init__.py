@@ -19,11 +19,13 @@ from .resize import RESIZE_BILINEAR, RESIZE_NEAREST_NEIGHBOR
 from .shape import SHAPE
 from .slice import SLICE, STRIDED_SLICE
 from .transpose import DEPTH_TO_SPACE, SPACE_TO_DEPTH, TRANSPOSE
+from .transpose_conv import TRANSPOSE_CONV
 from .unary import ABS, CEIL, COS, EXP, FLOOR, LOG, NEG, ROUND, RSQRT, SIN, SQRT, SQUARE
 
 OPS: tuple[Op, ...] = (
     CONV_2D,
     DEPTHWISE_CONV_2D,
+    TRANSPOSE_CONV,
     FULLY_CONNECTED,
     AVERAGE_POOL_2D, MAX_POOL_2D,
     RESIZE_BILINEAR, RESIZE_NEAREST_NEIGHBOR,
