@@ -37,7 +37,8 @@ class Session:
         self.program: Program | None = None
         self.ready = False
         self._kept = frozenset((*graph.inputs, *graph.outputs))
-        self._strings = [t for t in graph.inputs if graph.tensors[t].type == TensorType.STRING]
+        used = {*graph.outputs, *(t for o in graph.operators for t in o.operator.inputs)}
+        self._strings = [t for t in graph.inputs if t in used and graph.tensors[t].type == TensorType.STRING]
         self._warned = False
 
     def name(self, t: int) -> str:

@@ -68,7 +68,7 @@ def accept(value: Any, tensor: Tensor, t: int, shape: Sequence[int]) -> np.ndarr
 def _fit(array: np.ndarray, tensor: Tensor, t: int, shape: Sequence[int]) -> None:
     where = f"tensor {t} '{tensor.name}' has shape {list(shape)}, the value {list(array.shape)}"
     if array.ndim != len(shape):
-        more = ("value[np.newaxis] adds the batch dimension",) if array.shape == tuple(shape[1:]) else ()
+        more = ("value[np.newaxis] adds the batch dimension",) if shape and shape[0] == 1 and array.shape == tuple(shape[1:]) else ()
         raise TensorError(hint(f"Cannot set tensor: Dimension mismatch. Got {array.ndim} but expected {len(shape)} "
                                f"for input {t}.", where, *more))
     for i, (have, want) in enumerate(zip(array.shape, shape)):
@@ -140,7 +140,7 @@ def unpacked(raw: np.ndarray, kind: TensorType, shape: Sequence[int]) -> np.ndar
         return np.asarray(raw.view(np.int8 if bits == 8 else np.uint16).reshape(shape))
     per = 8 // bits
     parts = (raw[:, None] >> (bits * np.arange(per, dtype=np.uint8))) & (2**bits - 1)
-    flat = parts.astype(np.uint8).reshape(-1)[: int(np.prod(shape, dtype=np.int64))]
+    flat = np.asarray(parts.astype(np.uint8).reshape(-1)[: int(np.prod(shape, dtype=np.int64))])
     if kind == TensorType.UINT4:
         return flat.reshape(shape)
     sign = np.uint8(8 - bits)
