@@ -68,7 +68,8 @@ def accept(value: Any, tensor: Tensor, t: int, shape: Sequence[int]) -> np.ndarr
 def _fit(array: np.ndarray, tensor: Tensor, t: int, shape: Sequence[int]) -> None:
     where = f"tensor {t} '{tensor.name}' has shape {list(shape)}, the value {list(array.shape)}"
     if array.ndim != len(shape):
-        more = ("value[np.newaxis] adds the batch dimension",) if shape and shape[0] == 1 and array.shape == tuple(shape[1:]) else ()
+        batch = len(shape) > 0 and shape[0] == 1 and array.shape == tuple(shape[1:])
+        more = ("value[np.newaxis] adds the batch dimension",) if batch else ()
         raise TensorError(hint(f"Cannot set tensor: Dimension mismatch. Got {array.ndim} but expected {len(shape)} "
                                f"for input {t}.", where, *more))
     for i, (have, want) in enumerate(zip(array.shape, shape)):
