@@ -9,15 +9,18 @@ from .contract import Op
 from .conv import CONV_2D
 from .densify import DENSIFY
 from .depthwise import DEPTHWISE_CONV_2D
+from .extremes import REDUCE_MAX, REDUCE_MIN
 from .fully_connected import FULLY_CONNECTED
 from .gather import GATHER, TILE
 from .pad import MIRROR_PAD, PAD, PADV2
 from .pool import AVERAGE_POOL_2D, MAX_POOL_2D
 from .quantize import DEQUANTIZE, QUANTIZE
+from .reduce import MEAN, SUM
 from .reshape import EXPAND_DIMS, RESHAPE, SQUEEZE
 from .resize import RESIZE_BILINEAR, RESIZE_NEAREST_NEIGHBOR
 from .shape import SHAPE
 from .slice import SLICE, STRIDED_SLICE
+from .softmax import SOFTMAX
 from .transpose import DEPTH_TO_SPACE, SPACE_TO_DEPTH, TRANSPOSE
 from .transpose_conv import TRANSPOSE_CONV
 from .unary import ABS, CEIL, COS, EXP, FLOOR, LOG, NEG, ROUND, RSQRT, SIN, SQRT, SQUARE
@@ -39,4 +42,6 @@ OPS: tuple[Op, ...] = (
     TRANSPOSE, DEPTH_TO_SPACE, SPACE_TO_DEPTH,
     GATHER, TILE,
     DENSIFY,
+    MEAN, SUM, REDUCE_MAX, REDUCE_MIN,
+    SOFTMAX,
 )

@@ -1,0 +1,380 @@
+"""SOFTMAX: numbers along the last axis become shares of one.
+
+    y[r, c] = exp(beta * (x[r, c] - m)) / sum over j of exp(beta * (x[r, j] - m)),    m = max over j of x[r, j]
+
+    x, y: any shape, seen as [R, C]
+
+Float32, three exponentials and three orders of one sum:
+
+    reference   the C library's expf; one sum in order; a division for each element
+    delegate    (beta = 1) a polynomial with fused steps; partial sums in 16 lanes on AVX-512, in 8 below; times 1 / sum
+    builtin     (another beta) Eigen: groups of four neighbours in memory by a polynomial, the odd ones by expf; partial
+                sums in 4 lanes from the first multiple of four on; times 1 / sum
+
+8 bits in: reference, fixed-point numbers only; builtin, also where the delegate is on since that refuses 8 bits, a table
+of the 256 exponentials that a difference of two bytes can have, and a float sum. 16 bits in: two interpolated tables of
+int16, the same in all three.
+
+Source: LiteRT tflite/kernels/activations.cc, internal/reference/softmax.h, internal/optimized/optimized_ops.h (Softmax);
+Eigen Core/Redux.h, pexp_float; XNNPACK src/f32-raddstoreexpminusmax (rr2_p5), src/operators/softmax-nc.c.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinyinterp.errors import QuantError
+from tinyinterp.schema import BuiltinOperator, TensorType
+
+from . import jit
+from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
+from .delegate import shaped
+from .fixed_point import exp_on_negative_values, leading_zeros, reciprocal
+from .float_math import HALF, LOG2E, ONE, ZERO, C
+from .lanes import eigen_sum, exponential_lane, halving, plus
+from .machine import bits, expf, f32, floorf, fma, from_bits, inline, round_away, u32
+from .numerics import (
+    INT32_MAX,
+    clamp,
+    divide_by_power_of_two,
+    doubling_high_mul,
+    quantize_multiplier,
+    requantize_reference,
+    type_range,
+    wrap32,
+)
+
+
+# ---------------------------------------------------------------------------------------------------------- shapes
+def infer(call: Call) -> tuple[Shape]:
+    x = call.input(0)
+    call.need(len(x.shape) >= 1, "x is a scalar, needs at least one dimension")
+    return (x.shape,)
+
+
+# ---------------------------------------------------------------------------------------- settled before the first run
+def matrices(call: Call) -> tuple[Any, Any]:
+    """x and y as [R, C]; nothing to do is [0, 1]."""
+    x = call.input(0)
+    shape = (x.size // x.shape[-1], x.shape[-1]) if x.size else (0, 1)
+    return x.view(*shape), call.output.view(*shape)
+
+
+def depth(call: Call) -> int:
+    """How many numbers share one."""
+    return call.input(0).shape[-1]
+
+
+def rows(call: Call) -> int:
+    """Threads share the rows."""
+    return call.input(0).size // depth(call) if call.input(0).size else 0
+
+
+def float_args(call: Call, params: None) -> tuple[Arg, ...]:
+    x, y = matrices(call)
+    return x, f32(call.options.beta), y
+
+
+def builtin_args(call: Call, params: None) -> tuple[Arg, ...]:
+    """With the number of stretches of rows that the official kernel would share among its threads: groups of four do
+    not reach over their ends."""
+    x, y, size = call.input(0), call.output, call.input(0).size
+    return x.view(size), depth(call), f32(call.options.beta), max(1, min(rows(call) // 8, call.threads)), y.view(size)
+
+
+def delegate_args(call: Call, params: None) -> tuple[Arg, ...]:
+    size = call.input(0).size
+    return call.input(0).view(size), depth(call), call.output.view(size)
+
+
+def output_near(call: Call, scale: float, zero_point: int) -> None:
+    """Raises: QuantError unless the output's scale and zero point are the ones that shares of one are given."""
+    y = call.output
+    if y.zero_point != zero_point or not abs(float(y.scale) - scale) <= 0.001 * scale:
+        raise QuantError(f"{call.place}: output scale {y.scale} and zero point {y.zero_point} must be {scale} and {zero_point}")
+
+
+def reference_args(call: Call, params: None) -> tuple[Arg, ...]:
+    """The step of x, times beta, as a Q5 multiplier; differences beyond `farthest` count as minus infinity."""
+    x, y = matrices(call)
+    if call.output.type == TensorType.INT8:
+        output_near(call, 1 / 256, -128)
+    real = min(float(f32(call.options.beta)) * float(call.input(0).scale) * (1 << 26), 2**31 - 1.0)
+    if not real > 1:
+        raise QuantError(f"{call.place}: beta * scale = {real / (1 << 26)} is not above 2**-26")
+    multiplier, shift = quantize_multiplier(real)
+    farthest = -math.floor(31 * (1 << 26) / (1 << shift))
+    lo, hi = type_range(call.output)
+    return x, multiplier, shift, farthest, 16 if call.output.type == TensorType.INT16 else 8, lo, hi, y
+
+
+def table_args(call: Call, params: None) -> tuple[Arg, ...]:
+    """The table: exp(-beta * scale * d) for a difference d of 0 to 255."""
+    x, y = matrices(call)
+    if call.output.type == TensorType.INT8:
+        output_near(call, 1 / 256, -128)
+    step = f32(-call.input(0).scale * f32(call.options.beta))
+    table = np.array([expf(f32(step * f32(d))) for d in range(256)], np.float32)
+    lo, hi = type_range(call.output)
+    return x, table, call.output.scale, call.output.zero_point, lo, hi, y
+
+
+def interpolated(function: Callable[[float], float], least: float, step: float) -> np.ndarray:
+    """[513] int16: a function of [least, least + 65535 * step] to [-1, 1], each sample moved by half of the error that a
+    straight line to the next one has in the middle."""
+    def away(v: float) -> float:
+        return math.copysign(math.floor(abs(v) + 0.5), v)
+
+    start, stop = step * least, step * (least + 65535)
+    width, up = (stop - start) / 512, 65536 / (2.0 / 65535 * 32767 - 2.0 / 65535 * -32768)
+    table = []
+    for i in range(512):
+        here, middle, after = (function(start + i * width), function(start + i * width + width / 2),
+                               function(start + (i + 1) * width))
+        error = away((after * up + away(here * up)) / 2) - away(middle * up)
+        table.append(min(max(away(here * up) - away(error / 2), -32768.0), 32767.0))
+    return np.array([*table, min(max(away(function(stop) * up), -32768.0), 32767.0)], np.int16)
+
+
+def int16_args(call: Call, params: None) -> tuple[Arg, ...]:
+    """Tables of exp on [-10, 0] and of 1 / (1 + x) on [0, 1]; the step of x, times beta, in 65535ths of 10."""
+    x, y = matrices(call)
+    output_near(call, 1 / 32768, 0)
+    if call.input(0).zero_point != 0:
+        raise QuantError(f"{call.place}: zero point {call.input(0).zero_point} of int16 must be 0")
+    exps = interpolated(math.exp, -65535, 10.0 / 65535)
+    inverses = interpolated(lambda v: 1.0 / (1.0 + v), 0, 1.0 / 65535)
+    multiplier, shift = quantize_multiplier(float(f32(call.input(0).scale * f32(call.options.beta))) / (10.0 / 65535.0))
+    return x, exps, inverses, multiplier, min(shift, 31), y
+
+
+# ----------------------------------------------------------------------------------------------- float32, reference
+LOWEST = f32(-3.4028234663852886e38)
+
+
+def softmax_float_reference(x: Any, beta: Any, y: Any, begin: int, end: int) -> None:
+    """The definition, reference order."""
+    for r in range(begin, end):
+        m = LOWEST
+        for c in range(x.shape[1]):
+            m = x[r, c] if m < x[r, c] else m
+        total = f32(0)
+        for c in range(x.shape[1]):
+            y[r, c] = expf((x[r, c] - m) * beta)
+            total = total + y[r, c]
+        for c in range(x.shape[1]):
+            y[r, c] = y[r, c] / total
+
+
+# ------------------------------------------------------------------------------------------------ float32, delegate
+P5_MAGIC = C("0x1.8000FEp+23")
+LN2_HI, LN2_LO = C("-0x1.62E400p-1"), C("-0x1.7F7D1Cp-20")
+P5_C5, P5_C4, P5_C3, P5_C2, P5_C1 = (C("0x1.0F9F9Cp-7"), C("0x1.573A1Ap-5"), C("0x1.555A80p-3"), C("0x1.FFFDC6p-2"),
+                                     C("0x1.FFFFF6p-1"))
+P5_LEAST = C("-0x1.5D589Ep+6")  # below it the result would be denormal
+
+
+@inline
+def exp_below_zero(x: Any) -> Any:
+    """The delegate's e**x for x <= 0: x = n * ln 2 + t, 2**n times a polynomial of t."""
+    n = fma(x, LOG2E, P5_MAGIC)
+    scale = from_bits(u32(bits(n) << u32(23)))
+    n = n - P5_MAGIC
+    t = fma(n, LN2_LO, fma(n, LN2_HI, x))
+    p = fma(fma(fma(fma(P5_C5, t, P5_C4), t, P5_C3), t, P5_C2), t, P5_C1)
+    return ZERO if x < P5_LEAST else fma(t * scale, p, scale)
+
+
+def softmax_float_delegate(sum_of: Callable[..., Any]) -> Callable[..., None]:
+    """The definition, delegate order, with one of the ways to add up a row. A NaN in a row spoils all of it."""
+
+    def run(x: Any, depth: int, y: Any, begin: int, end: int) -> None:
+        for r in range(begin, end):
+            first = r * depth
+            m = x[first]
+            for i in range(first, first + depth):
+                m = x[i] if x[i] > m else m
+            for i in range(first, first + depth):
+                y[i] = exp_below_zero(x[i] - m)
+            share = ONE / sum_of(y, first, depth, ZERO)
+            for i in range(first, first + depth):
+                y[i] = y[i] * share
+
+    return run
+
+
+softmax_float_avx512 = softmax_float_delegate(halving(exponential_lane(16), plus, 16))
+softmax_float_avx2 = softmax_float_delegate(halving(exponential_lane(8), plus, 8))
+
+# ------------------------------------------------------------------------------------------------- float32, builtin
+EIGEN_MOST = C("0x1.62e45ap+6")
+EIGEN_LN2_HI, EIGEN_LN2_LO = f32(-0.693359375), C("0x1.bd0106p-13")
+EIGEN_P6, EIGEN_P5, EIGEN_P4, EIGEN_P3, EIGEN_P2 = (C("0x1.6850e4p-10"), C("0x1.123bccp-7"), C("0x1.555b98p-5"),
+                                                    C("0x1.55548ep-3"), C("0x1.fffff8p-2"))
+
+
+@inline
+def packet_exp(x: Any) -> Any:
+    """Eigen's e**x in a group of four: x = m * ln 2 + r, 2**m times a polynomial of r; no step is fused."""
+    if x != x:
+        return x
+    if x < f32(-104):
+        return ZERO
+    z = EIGEN_MOST if EIGEN_MOST < x else x
+    m = floorf(z * LOG2E + HALF)
+    r = m * EIGEN_LN2_LO + (m * EIGEN_LN2_HI + z)
+    r2 = r * r
+    even = (r2 * EIGEN_P6 + EIGEN_P4) * r2 + EIGEN_P2
+    odd = r2 * EIGEN_P5 + EIGEN_P3
+    p = (odd * r + even) * r2 + (r + ONE)
+    half = int(m) >> 1  # 2**m in two steps, the first of which is exact
+    y = (p * from_bits(u32((half + 127) << 23))) * from_bits(u32((int(m) - half + 127) << 23))
+    return x if x > y else y
+
+
+def softmax_float_builtin(x: Any, depth: int, beta: Any, stretches: int, y: Any, begin: int, end: int) -> None:
+    """The definition for a beta other than 1, where the delegate is on but refuses."""
+    all_rows = y.size // depth
+    for r in range(begin, end):
+        first = r * depth
+        start, stop = 0, 0  # the rows of the stretch that r is in
+        for k in range(stretches):
+            start, stop = stop, stop + (all_rows - stop) // (stretches - k)
+            if r < stop:
+                break
+        m = x[first]
+        for i in range(first, first + depth):
+            m = x[i] if x[i] > m else m
+        for i in range(first, first + depth):
+            z = (x[i] - m) * beta
+            four = i - i % 4
+            y[i] = packet_exp(z) if start * depth <= four and four + 4 <= stop * depth else expf(z)
+        share = ONE / eigen_sum(y, first, depth)
+        for i in range(first, first + depth):
+            y[i] = y[i] * share
+
+
+# -------------------------------------------------------------------------------------------------------- quantized
+def softmax_8bit_reference(x: Any, multiplier: int, shift: int, farthest: int, width: int, lo: int, hi: int, y: Any,
+                           begin: int, end: int) -> None:
+    """The definition for 8 bits, in fixed point: exponentials in Q0, their sum in Q12, its reciprocal in Q0."""
+    for r in range(begin, end):
+        m = -32768  # not x[r, 0]: differences must be signed
+        for c in range(x.shape[1]):
+            m = int(x[r, c]) if int(x[r, c]) > m else m
+        total = 0
+        for c in range(x.shape[1]):
+            d = int(x[r, c]) - m
+            if d >= farthest:
+                e = exp_on_negative_values(doubling_high_mul(wrap32(d << shift), multiplier))
+                total += divide_by_power_of_two(e, 12)
+        total = total if total < 4294967295 else 4294967295
+        inverse, above = reciprocal(total, 12)
+        right = above + 31 - width
+        for c in range(x.shape[1]):
+            d = int(x[r, c]) - m
+            y[r, c] = lo
+            if d >= farthest and right <= 31:  # beyond 31 nothing is left
+                e = exp_on_negative_values(doubling_high_mul(wrap32(d << shift), multiplier))
+                y[r, c] = clamp(divide_by_power_of_two(doubling_high_mul(inverse, e), right) + lo, lo, hi)
+
+
+def softmax_table(truncates: bool) -> Callable[..., None]:
+    """The definition for 8 bits with a table; uint8 adds a half and truncates, and leaves the zero point out."""
+
+    def run(x: Any, table: Any, scale: Any, zero: int, lo: int, hi: int, y: Any, begin: int, end: int) -> None:
+        for r in range(begin, end):
+            m = -32768
+            for c in range(x.shape[1]):
+                m = int(x[r, c]) if int(x[r, c]) > m else m
+            total = f32(0)
+            for c in range(x.shape[1]):
+                total = total + table[m - int(x[r, c])]
+            inverse = ONE / (total * scale)
+            for c in range(x.shape[1]):
+                p = table[m - int(x[r, c])] * inverse
+                p = p if p < f32(2147483648.0) else f32(-2147483648.0)  # as x86 converts what is too large, and NaN
+                y[r, c] = clamp(int(p + HALF) if truncates else int(round_away(p)) + zero, lo, hi)
+
+    return run
+
+
+@inline
+def interpolate(table: Any, x: Any) -> Any:
+    """A value between two entries of a table of 513, for x in int16."""
+    k = 256 + (x >> 7)
+    low, high = int(table[k]), int(table[k + 1])
+    return low + (((high - low) * (x & 127) + 64) >> 7)
+
+
+def softmax_int16(x: Any, exps: Any, inverses: Any, multiplier: int, shift: int, y: Any, begin: int, end: int) -> None:
+    """The definition for 16 bits: exponentials in Q15, their sum, the reciprocal of it moved into [1, 2)."""
+    for r in range(begin, end):
+        m = -32768
+        for c in range(x.shape[1]):
+            m = int(x[r, c]) if int(x[r, c]) > m else m
+        total = 0
+        for c in range(x.shape[1]):
+            d = requantize_reference(int(x[r, c]) - m, multiplier, shift) + 32767
+            e = interpolate(exps, clamp(d, -32768, 32767))
+            y[r, c] = e
+            total += e
+        total = total if total < INT32_MAX else INT32_MAX
+        zeros = leading_zeros(total)
+        inverse = interpolate(inverses, clamp((((total << (zeros - 1)) + 8192) >> 14) - 98304, -32768, 32767))
+        right = 31 - zeros
+        for c in range(x.shape[1]):
+            y[r, c] = clamp((int(y[r, c]) * inverse + (1 << (right - 1))) >> right, 0, 32767)
+
+
+# -------------------------------------------------------------------------------------------------------------- op
+def is_float(call: Call) -> bool:
+    return call.input(0).type == call.output.type == TensorType.FLOAT32
+
+
+def is_float_avx512(call: Call) -> bool:
+    return is_float(call) and jit.isa() == "avx512"
+
+
+def from_8bit(call: Call) -> bool:
+    """int8 or uint8 to the same or to int16."""
+    x, y = call.input(0).type, call.output.type
+    return x in (TensorType.INT8, TensorType.UINT8) and y in (x, TensorType.INT16)
+
+
+def to_uint8(call: Call) -> bool:
+    return from_8bit(call) and call.output.type == TensorType.UINT8
+
+
+def is_int16(call: Call) -> bool:
+    return call.input(0).type == call.output.type == TensorType.INT16
+
+
+def delegated(call: Call) -> bool:
+    return is_float(call) and call.options.beta == 1 and shaped(call.input(0), 1, 6)
+
+
+SOFTMAX = Op(
+    code=BuiltinOperator.SOFTMAX,
+    inputs=(1, 1),
+    outputs=(1, 1),
+    types=("float32", "int8", "uint8", "int16", "int8->int16", "uint8->int16"),
+    infer=infer,
+    kernels=(
+        Kernel("softmax_float32_reference", softmax_float_reference, float_args, frozenset({REFERENCE}), is_float, rows),
+        Kernel("softmax_float32_delegate_avx512", softmax_float_avx512, delegate_args, frozenset({DELEGATE}),
+               is_float_avx512, rows),
+        Kernel("softmax_float32_delegate_avx2", softmax_float_avx2, delegate_args, frozenset({DELEGATE}), is_float, rows),
+        Kernel("softmax_float32_builtin", softmax_float_builtin, builtin_args, frozenset({BUILTIN}), is_float, rows),
+        Kernel("softmax_8bit_reference", softmax_8bit_reference, reference_args, frozenset({REFERENCE}), from_8bit, rows),
+        Kernel("softmax_uint8_table", softmax_table(True), table_args, frozenset({BUILTIN}), to_uint8, rows),
+        Kernel("softmax_8bit_table", softmax_table(False), table_args, frozenset({BUILTIN}), from_8bit, rows),
+        Kernel("softmax_int16", softmax_int16, int16_args, ALL, is_int16, rows),
+    ),
+    delegated=delegated,
+    spec="LiteRT tflite/kernels/activations.cc Softmax…, tflite/kernels/internal/reference/softmax.h",
+)
