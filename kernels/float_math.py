@@ -91,10 +91,10 @@ def logistic(x: Any) -> Any:
     t = fma(n, LOGISTIC_LN2_LOW, fma(n, NEG_LN2, z))
     p = fma(t * power, fma(t, HALF, LOGISTIC_C1), power)
     # The low bits of b >> 5 are floor(n). p is in [0.98, 2), so below 2**-126 all that could come is flushed to 0, but
-    # not for |x| > 4e26, where p is infinite and the answer NaN; infinity itself gives 0 again.
+    # not for |x| > 4e26, where p is infinite and the answer NaN; an infinite n gives 0 again.
     scale = from_bits(u32(u32(u32(b >> u32(5)) << u32(23)) + u32(0x3F800000)))
     e = p * (ZERO if n < LOGISTIC_LEAST else scale)
-    e = ZERO if z == -INF else e
+    e = ZERO if n == -INF else e
     v = e / (e + ONE)
     v = v if bits(x) >= SIGN else ONE - v
     return from_bits(u32(bits(x) | u32(0x80400000))) if x != x else v
