@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinyinterp.schema.enums import BuiltinOperator, DimensionType, TensorType
-from tinyinterp.schema.layout import MEMBERS, OPTIONS_OF, VERSION
+from tinyinterp.schema.layout import LAYOUTS, MEMBERS, OPTIONS_OF, VERSION
 from tinyinterp.schema.records import (
     Array,
     Metadata,
@@ -154,7 +154,7 @@ def _operator(operator: Operator, codes: dict[tuple[BuiltinOperator, str, int], 
         if name not in MEMBERS[union]:
             field, union = "builtin_options_2", "BuiltinOptions2"
         node[field + "_type"] = MEMBERS[union].index(name) + 1
-        node[field] = {f.name: getattr(operator.options, f.name) for f in fields(operator.options)}
+        node[field] = {column: getattr(operator.options, column) for column in LAYOUTS[name].defaults}
     return node
 
 

@@ -11,7 +11,6 @@ Source: google-ai-edge/LiteRT, tflite/converter/schema/schema.fbs (version 3d).
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -162,7 +161,8 @@ def _written(text: str) -> list[tuple[str, str, Any]]:
 
 
 def _of_record(record: type[Any]) -> list[tuple[str, str, Any]]:
-    return [(f.name, IN_FILE.get(str(f.type), str(f.type)), f.default) for f in dataclasses.fields(record)]
+    types: dict[str, str] = record.__annotations__ if record.__match_args__ else {}
+    return [(name, IN_FILE.get(type, type), getattr(record, name)) for name, type in types.items()]
 
 
 MEMBERS = {union: tuple(names.split()) for union, names in UNIONS.items()}

@@ -8,8 +8,6 @@ here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tinyinterp.schema.enums import (
     Activation,
     CombinerType,
@@ -20,13 +18,13 @@ from tinyinterp.schema.enums import (
     Padding,
     TensorType,
 )
-from tinyinterp.schema.fields import Bool, Float, Floats, Int, Ints, Long, String, UInt
+from tinyinterp.schema.fields import Bool, Float, Floats, Int, Ints, Long, Options, String, UInt, record
 from tinyinterp.schema.options_empty import *  # noqa: F403
 from tinyinterp.schema.options_stablehlo import *  # noqa: F403
 
 
-@dataclass(frozen=True, slots=True)
-class Conv2DOptions:
+@record(frozen=True)
+class Conv2DOptions(Options):
     padding: Padding = Padding.SAME
     stride_w: Int = 0
     stride_h: Int = 0
@@ -36,8 +34,8 @@ class Conv2DOptions:
     quantized_bias_type: TensorType = TensorType.FLOAT32  # FLOAT32 says: not set
 
 
-@dataclass(frozen=True, slots=True)
-class DepthwiseConv2DOptions:
+@record(frozen=True)
+class DepthwiseConv2DOptions(Options):
     padding: Padding = Padding.SAME
     stride_w: Int = 0
     stride_h: Int = 0
@@ -47,20 +45,20 @@ class DepthwiseConv2DOptions:
     dilation_h_factor: Int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ConcatEmbeddingsOptions:
+@record(frozen=True)
+class ConcatEmbeddingsOptions(Options):
     num_channels: Int = 0
     num_columns_per_channel: Ints = ()
     embedding_dim_per_channel: Ints = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LSHProjectionOptions:
+@record(frozen=True)
+class LSHProjectionOptions(Options):
     type: LSHProjectionType = LSHProjectionType.UNKNOWN
 
 
-@dataclass(frozen=True, slots=True)
-class Pool2DOptions:
+@record(frozen=True)
+class Pool2DOptions(Options):
     padding: Padding = Padding.SAME
     stride_w: Int = 0
     stride_h: Int = 0
@@ -69,21 +67,21 @@ class Pool2DOptions:
     fused_activation_function: Activation = Activation.NONE
 
 
-@dataclass(frozen=True, slots=True)
-class SVDFOptions:
+@record(frozen=True)
+class SVDFOptions(Options):
     rank: Int = 0
     fused_activation_function: Activation = Activation.NONE
     asymmetric_quantize_inputs: Bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RNNOptions:
+@record(frozen=True)
+class RNNOptions(Options):
     fused_activation_function: Activation = Activation.NONE
     asymmetric_quantize_inputs: Bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class FullyConnectedOptions:
+@record(frozen=True)
+class FullyConnectedOptions(Options):
     fused_activation_function: Activation = Activation.NONE
     weights_format: FullyConnectedOptionsWeightsFormat = FullyConnectedOptionsWeightsFormat.DEFAULT
     keep_num_dims: Bool = False
@@ -91,38 +89,38 @@ class FullyConnectedOptions:
     quantized_bias_type: TensorType = TensorType.FLOAT32  # FLOAT32 says: not set
 
 
-@dataclass(frozen=True, slots=True)
-class SoftmaxOptions:
+@record(frozen=True)
+class SoftmaxOptions(Options):
     beta: Float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class ConcatenationOptions:
+@record(frozen=True)
+class ConcatenationOptions(Options):
     axis: Int = 0
     fused_activation_function: Activation = Activation.NONE
 
 
-@dataclass(frozen=True, slots=True)
-class AddOptions:
+@record(frozen=True)
+class AddOptions(Options):
     fused_activation_function: Activation = Activation.NONE
     pot_scale_int16: Bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class L2NormOptions:
+@record(frozen=True)
+class L2NormOptions(Options):
     fused_activation_function: Activation = Activation.NONE
 
 
-@dataclass(frozen=True, slots=True)
-class LocalResponseNormalizationOptions:
+@record(frozen=True)
+class LocalResponseNormalizationOptions(Options):
     radius: Int = 0
     bias: Float = 0.0
     alpha: Float = 0.0
     beta: Float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class LSTMOptions:
+@record(frozen=True)
+class LSTMOptions(Options):
     fused_activation_function: Activation = Activation.NONE
     cell_clip: Float = 0.0
     proj_clip: Float = 0.0
@@ -130,82 +128,82 @@ class LSTMOptions:
     asymmetric_quantize_inputs: Bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ResizeBilinearOptions:
+@record(frozen=True)
+class ResizeBilinearOptions(Options):
     new_height: Int = 0  # deprecated, like new_width: the size comes from the second input
     new_width: Int = 0
     align_corners: Bool = False
     half_pixel_centers: Bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CallOptions:
+@record(frozen=True)
+class CallOptions(Options):
     subgraph: UInt = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ReshapeOptions:
+@record(frozen=True)
+class ReshapeOptions(Options):
     new_shape: Ints = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SkipGramOptions:
+@record(frozen=True)
+class SkipGramOptions(Options):
     ngram_size: Int = 0
     max_skip_size: Int = 0
     include_all_ngrams: Bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SpaceToDepthOptions:
+@record(frozen=True)
+class SpaceToDepthOptions(Options):
     block_size: Int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddingLookupSparseOptions:
+@record(frozen=True)
+class EmbeddingLookupSparseOptions(Options):
     combiner: CombinerType = CombinerType.SUM
 
 
-@dataclass(frozen=True, slots=True)
-class MulOptions:
+@record(frozen=True)
+class MulOptions(Options):
     fused_activation_function: Activation = Activation.NONE
 
 
-@dataclass(frozen=True, slots=True)
-class GatherOptions:
+@record(frozen=True)
+class GatherOptions(Options):
     axis: Int = 0
     batch_dims: Int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ReducerOptions:
+@record(frozen=True)
+class ReducerOptions(Options):
     keep_dims: Bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SubOptions:
+@record(frozen=True)
+class SubOptions(Options):
     fused_activation_function: Activation = Activation.NONE
     pot_scale_int16: Bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class DivOptions:
+@record(frozen=True)
+class DivOptions(Options):
     fused_activation_function: Activation = Activation.NONE
 
 
-@dataclass(frozen=True, slots=True)
-class SqueezeOptions:
+@record(frozen=True)
+class SqueezeOptions(Options):
     squeeze_dims: Ints = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SequenceRNNOptions:
+@record(frozen=True)
+class SequenceRNNOptions(Options):
     time_major: Bool = False
     fused_activation_function: Activation = Activation.NONE
     asymmetric_quantize_inputs: Bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StridedSliceOptions:
+@record(frozen=True)
+class StridedSliceOptions(Options):
     begin_mask: Int = 0
     end_mask: Int = 0
     ellipsis_mask: Int = 0
@@ -214,24 +212,24 @@ class StridedSliceOptions:
     offset: Bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SplitOptions:
+@record(frozen=True)
+class SplitOptions(Options):
     num_splits: Int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CastOptions:
+@record(frozen=True)
+class CastOptions(Options):
     in_data_type: TensorType = TensorType.FLOAT32
     out_data_type: TensorType = TensorType.FLOAT32
 
 
-@dataclass(frozen=True, slots=True)
-class ArgMaxOptions:
+@record(frozen=True)
+class ArgMaxOptions(Options):
     output_type: TensorType = TensorType.FLOAT32
 
 
-@dataclass(frozen=True, slots=True)
-class TransposeConvOptions:
+@record(frozen=True)
+class TransposeConvOptions(Options):
     padding: Padding = Padding.SAME
     stride_w: Int = 0
     stride_h: Int = 0
@@ -239,48 +237,48 @@ class TransposeConvOptions:
     quantized_bias_type: TensorType = TensorType.FLOAT32  # FLOAT32 says: not set
 
 
-@dataclass(frozen=True, slots=True)
-class SparseToDenseOptions:
+@record(frozen=True)
+class SparseToDenseOptions(Options):
     validate_indices: Bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ShapeOptions:
+@record(frozen=True)
+class ShapeOptions(Options):
     out_type: TensorType = TensorType.FLOAT32
 
 
-@dataclass(frozen=True, slots=True)
-class ArgMinOptions:
+@record(frozen=True)
+class ArgMinOptions(Options):
     output_type: TensorType = TensorType.FLOAT32
 
 
-@dataclass(frozen=True, slots=True)
-class FakeQuantOptions:
+@record(frozen=True)
+class FakeQuantOptions(Options):
     min: Float = 0.0
     max: Float = 0.0
     num_bits: Int = 0
     narrow_range: Bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PackOptions:
+@record(frozen=True)
+class PackOptions(Options):
     values_count: Int = 0
     axis: Int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class OneHotOptions:
+@record(frozen=True)
+class OneHotOptions(Options):
     axis: Int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class UnpackOptions:
+@record(frozen=True)
+class UnpackOptions(Options):
     num: Int = 0
     axis: Int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class BidirectionalSequenceLSTMOptions:
+@record(frozen=True)
+class BidirectionalSequenceLSTMOptions(Options):
     fused_activation_function: Activation = Activation.NONE
     cell_clip: Float = 0.0
     proj_clip: Float = 0.0
@@ -289,16 +287,16 @@ class BidirectionalSequenceLSTMOptions:
     asymmetric_quantize_inputs: Bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class BidirectionalSequenceRNNOptions:
+@record(frozen=True)
+class BidirectionalSequenceRNNOptions(Options):
     time_major: Bool = False
     fused_activation_function: Activation = Activation.NONE
     merge_outputs: Bool = False
     asymmetric_quantize_inputs: Bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class UnidirectionalSequenceLSTMOptions:
+@record(frozen=True)
+class UnidirectionalSequenceLSTMOptions(Options):
     fused_activation_function: Activation = Activation.NONE
     cell_clip: Float = 0.0
     proj_clip: Float = 0.0
@@ -307,75 +305,75 @@ class UnidirectionalSequenceLSTMOptions:
     diagonal_recurrent_tensors: Bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ResizeNearestNeighborOptions:
+@record(frozen=True)
+class ResizeNearestNeighborOptions(Options):
     align_corners: Bool = False
     half_pixel_centers: Bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LeakyReluOptions:
+@record(frozen=True)
+class LeakyReluOptions(Options):
     alpha: Float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class MirrorPadOptions:
+@record(frozen=True)
+class MirrorPadOptions(Options):
     mode: MirrorPadMode = MirrorPadMode.REFLECT
 
 
-@dataclass(frozen=True, slots=True)
-class SplitVOptions:
+@record(frozen=True)
+class SplitVOptions(Options):
     num_splits: Int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class UniqueOptions:
+@record(frozen=True)
+class UniqueOptions(Options):
     idx_out_type: TensorType = TensorType.INT32
 
 
-@dataclass(frozen=True, slots=True)
-class ReverseSequenceOptions:
+@record(frozen=True)
+class ReverseSequenceOptions(Options):
     seq_dim: Int = 0
     batch_dim: Int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class IfOptions:
+@record(frozen=True)
+class IfOptions(Options):
     then_subgraph_index: Int = 0
     else_subgraph_index: Int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class WhileOptions:
+@record(frozen=True)
+class WhileOptions(Options):
     cond_subgraph_index: Int = 0
     body_subgraph_index: Int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class DepthToSpaceOptions:
+@record(frozen=True)
+class DepthToSpaceOptions(Options):
     block_size: Int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class BatchMatMulOptions:
+@record(frozen=True)
+class BatchMatMulOptions(Options):
     adj_x: Bool = False
     adj_y: Bool = False
     asymmetric_quantize_inputs: Bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CumsumOptions:
+@record(frozen=True)
+class CumsumOptions(Options):
     exclusive: Bool = False
     reverse: Bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CallOnceOptions:
+@record(frozen=True)
+class CallOnceOptions(Options):
     init_subgraph_index: Int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Conv3DOptions:
+@record(frozen=True)
+class Conv3DOptions(Options):
     padding: Padding = Padding.SAME
     stride_d: Int = 0
     stride_w: Int = 0
@@ -386,30 +384,30 @@ class Conv3DOptions:
     dilation_h_factor: Int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class HashtableOptions:
+@record(frozen=True)
+class HashtableOptions(Options):
     table_id: Int = 0
     key_dtype: TensorType = TensorType.FLOAT32
     value_dtype: TensorType = TensorType.FLOAT32
 
 
-@dataclass(frozen=True, slots=True)
-class VarHandleOptions:
+@record(frozen=True)
+class VarHandleOptions(Options):
     container: String = ""
     shared_name: String = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RandomOptions:
+@record(frozen=True)
+class RandomOptions(Options):
     seed: Long = 0
     seed2: Long = 0
 
 
-@dataclass(frozen=True, slots=True)
-class BucketizeOptions:
+@record(frozen=True)
+class BucketizeOptions(Options):
     boundaries: Floats = ()
 
 
-@dataclass(frozen=True, slots=True)
-class GeluOptions:
+@record(frozen=True)
+class GeluOptions(Options):
     approximate: Bool = False

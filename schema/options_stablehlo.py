@@ -5,8 +5,6 @@ Written like those of `options.py`, which gives them out as well.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tinyinterp.schema.enums import (
     CustomOptionsFormat,
     ReduceWindowFunction,
@@ -14,28 +12,28 @@ from tinyinterp.schema.enums import (
     StablehloComparisonDirection,
     StablehloComparisonType,
 )
-from tinyinterp.schema.fields import Bool, Bools, Bytes, Empty, Int, Ints, Long, Longs, Precisions, String
+from tinyinterp.schema.fields import Bool, Bools, Bytes, Int, Ints, Long, Longs, Options, Precisions, String, record
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloConcatenateOptions:
+@record(frozen=True)
+class StablehloConcatenateOptions(Options):
     dimension: Long = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloBroadcastInDimOptions:
+@record(frozen=True)
+class StablehloBroadcastInDimOptions(Options):
     broadcast_dimensions: Longs = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloSliceOptions:
+@record(frozen=True)
+class StablehloSliceOptions(Options):
     start_indices: Longs = ()
     limit_indices: Longs = ()
     strides: Longs = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloConvolutionOptions:
+@record(frozen=True)
+class StablehloConvolutionOptions(Options):
     window_strides: Longs = ()
     padding: Longs = ()
     lhs_dilation: Longs = ()
@@ -55,8 +53,8 @@ class StablehloConvolutionOptions:
     precision_config: Precisions = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloCustomCallOptions:
+@record(frozen=True)
+class StablehloCustomCallOptions(Options):
     call_target_name: String = ""
     has_side_effect: Bool = False
     backend_config: String = ""
@@ -65,14 +63,14 @@ class StablehloCustomCallOptions:
     custom_attributes: Bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloReduceOptions:
+@record(frozen=True)
+class StablehloReduceOptions(Options):
     dimensions: Longs = ()
     body_subgraph_index: Int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloScatterOptions:
+@record(frozen=True)
+class StablehloScatterOptions(Options):
     indices_are_sorted: Bool = False
     update_window_dims: Longs = ()
     inserted_window_dims: Longs = ()
@@ -82,31 +80,31 @@ class StablehloScatterOptions:
     update_computation_subgraph_index: Int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloCompareOptions:
+@record(frozen=True)
+class StablehloCompareOptions(Options):
     comparison_direction: StablehloComparisonDirection = StablehloComparisonDirection.STABLEHLO_COMPARISON_DIRECTION_EQ
     compare_type: StablehloComparisonType = StablehloComparisonType.STABLEHLO_COMPARISON_TYPE_NOTYPE
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloDynamicSliceOptions:
+@record(frozen=True)
+class StablehloDynamicSliceOptions(Options):
     slice_sizes: Longs = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloPadOptions:
+@record(frozen=True)
+class StablehloPadOptions(Options):
     edge_padding_low: Longs = ()
     edge_padding_high: Longs = ()
     interior_padding: Longs = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloIotaOptions:
+@record(frozen=True)
+class StablehloIotaOptions(Options):
     iota_dimension: Long = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloDotGeneralOptions:
+@record(frozen=True)
+class StablehloDotGeneralOptions(Options):
     lhs_batching_dimensions: Longs = ()
     rhs_batching_dimensions: Longs = ()
     lhs_contracting_dimensions: Longs = ()
@@ -114,8 +112,8 @@ class StablehloDotGeneralOptions:
     precision_config: Precisions = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloReduceWindowOptions:
+@record(frozen=True)
+class StablehloReduceWindowOptions(Options):
     window_dimensions: Longs = ()
     window_strides: Longs = ()
     base_dilations: Longs = ()
@@ -124,21 +122,21 @@ class StablehloReduceWindowOptions:
     body_subgraph_index: Int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloSortOptions:
+@record(frozen=True)
+class StablehloSortOptions(Options):
     dimension: Long = 0
     is_stable: Bool = False
     comparator_subgraph_index: Int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloWhileOptions:
+@record(frozen=True)
+class StablehloWhileOptions(Options):
     cond_subgraph_index: Int = 0
     body_subgraph_index: Int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloGatherOptions:
+@record(frozen=True)
+class StablehloGatherOptions(Options):
     offset_dims: Longs = ()
     collapsed_slice_dims: Longs = ()
     start_index_map: Longs = ()
@@ -147,23 +145,23 @@ class StablehloGatherOptions:
     indices_are_sorted: Bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloTransposeOptions:
+@record(frozen=True)
+class StablehloTransposeOptions(Options):
     permutation: Longs = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloRngBitGeneratorOptions:
+@record(frozen=True)
+class StablehloRngBitGeneratorOptions(Options):
     algorithm: RngAlgorithm = RngAlgorithm.DEFAULT
 
 
-@dataclass(frozen=True, slots=True)
-class ReduceWindowOptions:
+@record(frozen=True)
+class ReduceWindowOptions(Options):
     reduce_function: ReduceWindowFunction = ReduceWindowFunction.UNSUPPORTED
 
 
-@dataclass(frozen=True, slots=True)
-class StableHLOCompositeOptions:
+@record(frozen=True)
+class StableHLOCompositeOptions(Options):
     name: String = ""
     decomposition_subgraph_index: Int = 0
     composite_attributes: Bytes = b""
@@ -171,12 +169,12 @@ class StableHLOCompositeOptions:
     version: Int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StablehloCaseOptions:
+@record(frozen=True)
+class StablehloCaseOptions(Options):
     branch_subgraph_indices: Ints = ()
 
 
-class DilateOptions(Empty): ...
+class DilateOptions(Options): ...
 
 
-class StablehloShiftLeftOptions(Empty): ...
+class StablehloShiftLeftOptions(Options): ...

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
+import pickle
 import re
-from dataclasses import fields
+from dataclasses import FrozenInstanceError, fields, replace
 
 import numpy as np
 import pytest
@@ -104,6 +106,28 @@ def test_options_records(record: type) -> None:
     for field in fields(record):
         with pytest.raises(AttributeError):
             setattr(made, field.name, 0)
+
+
+def test_options_are_dataclasses_to_their_readers() -> None:
+    made = options.Pool2DOptions(enums.Padding.VALID, 2, stride_h=3)
+    assert (made.padding, made.stride_w, made.stride_h, made.filter_width) == (enums.Padding.VALID, 2, 3, 0)
+    assert [field.name for field in fields(made)] == list(LAYOUTS["Pool2DOptions"].defaults)
+    assert replace(made, filter_width=4) == options.Pool2DOptions(enums.Padding.VALID, 2, 3, 4) != made
+    assert pickle.loads(pickle.dumps(made)) == copy.deepcopy(made) == made
+    assert repr(options.SplitOptions(3)) == "SplitOptions(num_splits=3)" and options.SplitOptions(3) != options.SplitVOptions(3)
+    assert fields(options.AbsOptions()) == () and options.AbsOptions() != options.NegOptions()
+    with pytest.raises(FrozenInstanceError):
+        made.stride_w = 5  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        del made.stride_w
+    for wrong in (
+        lambda: options.SplitOptions(1, 2),  # type: ignore[call-arg]
+        lambda: options.SplitOptions(1, num_splits=2),  # type: ignore[misc]
+        lambda: options.SplitOptions(splits=2),  # type: ignore[call-arg]
+        lambda: options.AbsOptions(1),  # type: ignore[call-arg]
+    ):
+        with pytest.raises(TypeError, match="Options takes"):
+            wrong()
 
 
 def test_types_know_their_size() -> None:
