@@ -13,8 +13,11 @@ scale sx * sw[o]. The sum is the same in all three numerics, only the way back t
 Floats have no exact sums, so the order is part of the answer:
 
     reference   sum of rounded products from 0 in the order p, q, c; then + bias
+    builtin     the same products as one matrix product over all pixels, in its order (`product.py`); then + bias
     delegate    one chain of fused multiply-adds that starts at the bias, in the order p, q, c
                 (one input and one output channel a group and at most 25 taps: q, p)
+
+With more than one group the builtin kernel is the reference's, for every type.
 
 Source: LiteRT tflite/kernels/conv.cc, internal/reference/conv.h, integer_ops/conv.h; XNNPACK src/f32-igemm.
 """
@@ -28,13 +31,14 @@ import numpy as np
 
 from tinyinterp.schema import BuiltinOperator, TensorType
 
-from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
+from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Scratch, Shape
 from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
 from .gemm import Product, conv_gemm_kernels
 from .gemm_amx import conv_amx_kernels
 from .gemm_int import conv_gemm_int_kernels
 from .machine import f32, fma
 from .numerics import REQUANTIZE, clamp, float_range, padding, product_scales, quantized_range
+from .product import block_of, order_of, sum_of_products
 
 
 # ---------------------------------------------------------------------------------------------------------- shapes
@@ -108,6 +112,16 @@ def quantized_args(axis: int) -> Callable[[Call, None], tuple[Arg, ...]]:
     return args
 
 
+def matrix_args(call: Call, params: None) -> tuple[Arg, ...]:
+    """As `float_args`, with w as a matrix beside its window, memory for every pixel's cells, and how many products are
+    summed at a time."""
+    x, w, y = call.input(0), call.input(1), call.output
+    depth, pixels = w.shape[1] * w.shape[2] * w.shape[3], y.size // y.shape[3]
+    lo, hi = float_range(call.options.fused_activation_function, call)
+    return (x.view(), w.view(w.shape[0], depth), bias_or_zeros(call, w.shape[0], np.float32), w.shape[1], w.shape[2],
+            *window(call), Scratch(np.dtype(np.float32), (pixels, depth)), block_of(w.shape[0], pixels, depth), lo, hi, y.view())
+
+
 def rows(call: Call) -> int:
     """Threads share the rows of the output."""
     return call.output.shape[0] * call.output.shape[1]
@@ -160,6 +174,25 @@ def conv_float_delegate(x: Any, w: Any, bias: Any, sh: int, sw: int, dh: int, dw
                 y[n, i, j, o] = clamp(acc, lo, hi)
 
 
+def conv_float_builtin(x: Any, w: Any, bias: Any, kh: int, kw: int, sh: int, sw: int, dh: int, dw: int, top: int, left: int,
+                       cells: Any, block: int, lo: Any, hi: Any, y: Any, begin: int, end: int) -> None:
+    """The definition, builtin order, for one group. w: [O, KH * KW * C], cells: [pixels of y, KH * KW * C], where a cell
+    outside the image is 0."""
+    channels = x.shape[3]
+    for row in range(begin, end):
+        n, i = row // y.shape[1], row % y.shape[1]
+        for j in range(y.shape[2]):
+            pixel = row * y.shape[2] + j
+            for t in range(kh * kw):
+                r, s = i * sh + t // kw * dh - top, j * sw + t % kw * dw - left
+                inside = 0 <= r < x.shape[1] and 0 <= s < x.shape[2]
+                for c in range(channels):
+                    cells[pixel, t * channels + c] = x[n, r, s, c] if inside else f32(0)
+            for o in range(y.shape[3]):
+                order = order_of(o, pixel, w.shape[0], cells.shape[0], w.shape[1])
+                y[n, i, j, o] = clamp(sum_of_products(w, o, cells, pixel, order, block) + bias[o], lo, hi)
+
+
 def conv_quantized(requantize: Callable[..., Any]) -> Callable[..., None]:
     """The definition for 8 bits, with one of the ways back to 8 bits."""
 
@@ -196,6 +229,19 @@ def is_8bit(call: Call) -> bool:
             and (bias is None or bias.type == TensorType.INT32))
 
 
+def one_group(call: Call) -> bool:
+    return call.input(0).shape[3] == call.input(1).shape[3]
+
+
+def is_float_matrix(call: Call) -> bool:
+    """Float and one group: what the builtin kernel makes one matrix product of."""
+    return is_float(call) and one_group(call)
+
+
+def is_8bit_matrix(call: Call) -> bool:
+    return is_8bit(call) and one_group(call)
+
+
 def delegated(call: Call) -> bool:
     x, w, bias = call.input(0), call.input(1), call.optional(2)
     return (computes(x, call.output) and same_type(x, w, call.output) and shaped(x, 4, 4) and shaped(call.output, 4, 4)
@@ -220,11 +266,12 @@ def is_gemm(call: Call) -> bool:
     """Float, and not the delegate's depthwise case, whose taps run column by column."""
     x, w = call.input(0), call.input(1)
     depthwise = w.shape[3] == 1 and w.shape[0] * w.shape[3] == x.shape[3] and w.shape[1] * w.shape[2] <= 25
-    return is_float(call) and call.output.size > 0 and not (depthwise and call.numerics == DELEGATE)
+    return (is_float(call) and call.output.size > 0 and not (depthwise and call.numerics == DELEGATE)
+            and not (call.numerics == BUILTIN and one_group(call)))
 
 
 def is_gemm_8bit(call: Call) -> bool:
-    return is_8bit(call) and call.output.size > 0
+    return is_8bit(call) and call.output.size > 0 and (call.numerics != BUILTIN or one_group(call))
 
 
 def scales(call: Call) -> tuple[np.ndarray, np.ndarray]:
@@ -242,10 +289,15 @@ CONV_2D = Op(
         *conv_gemm_kernels("conv", product, is_gemm, float_clamp),
         *conv_amx_kernels("conv", product, is_gemm_8bit, {n: n for n in (REFERENCE, BUILTIN, DELEGATE)}, scales),
         *conv_gemm_int_kernels("conv", product, is_gemm_8bit, {n: n for n in (REFERENCE, BUILTIN, DELEGATE)}, scales),
+        Kernel("conv_float32_builtin", conv_float_builtin, matrix_args, frozenset({BUILTIN}), is_float_matrix, rows),
         Kernel("conv_float32_reference", conv_float_reference, float_args(0), frozenset({REFERENCE, BUILTIN}), is_float, rows),
         Kernel("conv_float32_delegate", conv_float_delegate, float_args(0), frozenset({DELEGATE}), is_float, rows),
-        *(Kernel(f"conv_8bit_{n}", conv_quantized(REQUANTIZE[n]), quantized_args(0), frozenset({n}), is_8bit, rows)
-          for n in (REFERENCE, BUILTIN, DELEGATE)),
+        Kernel("conv_8bit_delegate", conv_quantized(REQUANTIZE[DELEGATE]), quantized_args(0), frozenset({DELEGATE}), is_8bit,
+               rows),
+        Kernel("conv_8bit_builtin", conv_quantized(REQUANTIZE[BUILTIN]), quantized_args(0), frozenset({BUILTIN}), is_8bit_matrix,
+               rows),
+        Kernel("conv_8bit_reference", conv_quantized(REQUANTIZE[REFERENCE]), quantized_args(0), frozenset({REFERENCE, BUILTIN}),
+               is_8bit, rows),
     ),
     delegated=delegated,
     macs=macs,

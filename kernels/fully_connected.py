@@ -9,7 +9,7 @@ The integer sum is exact. Back to 8 bits the reference takes another road here t
 rounded half away from zero.
 
 Floats: reference, rounded products from 0, k ascending, then + bias; delegate, fused multiply-adds from the bias;
-builtin (weights that are not stored), products from 0, then + bias, and a single row in four partial sums.
+builtin (weights that are not stored), a matrix product in its order (`product.py`), then + bias.
 
 Source: LiteRT tflite/kernels/fully_connected.cc, internal/reference/fully_connected.h, integer_ops/fully_connected.h;
 XNNPACK src/f32-gemm.
@@ -42,6 +42,7 @@ from .numerics import (
     requantize_delegate,
     requantize_double,
 )
+from .product import block_of, order_of, sum_of_products
 
 
 # ---------------------------------------------------------------------------------------------------------- shapes
@@ -90,6 +91,13 @@ def scales(call: Call) -> tuple[np.ndarray, np.ndarray]:
     return quantize_multipliers((sx * each).astype(np.float64) / np.float64(sy))
 
 
+def matrix_args(call: Call, params: None) -> tuple[Arg, ...]:
+    """As `float_args`, with how many products are summed at a time before the clamp."""
+    x, w, y = matrices(call)
+    lo, hi = float_range(call.options.fused_activation_function, call)
+    return x, w, bias_or_zeros(call, w.shape[0], np.float32), block_of(w.shape[0], x.shape[0], w.shape[1]), lo, hi, y
+
+
 def quantized_args(call: Call, params: None) -> tuple[Arg, ...]:
     x, w, y = matrices(call)
     sw, units = call.input(1), w.shape[0]
@@ -125,20 +133,12 @@ def fully_connected_float_delegate(x: Any, w: Any, bias: Any, lo: Any, hi: Any, 
         y[m, o] = clamp(acc, lo, hi)
 
 
-def fully_connected_float_row(x: Any, w: Any, bias: Any, lo: Any, hi: Any, y: Any, begin: int, end: int) -> None:
-    """The definition for one row with weights that are not stored: four partial sums, (0 + 2) + (1 + 3), then the rest."""
-    whole = x.shape[1] - x.shape[1] % 4
-    for o in range(begin, end):
-        a, b, c, d = f32(0), f32(0), f32(0), f32(0)
-        for k in range(0, whole, 4):
-            a = a + x[0, k] * w[o, k]
-            b = b + x[0, k + 1] * w[o, k + 1]
-            c = c + x[0, k + 2] * w[o, k + 2]
-            d = d + x[0, k + 3] * w[o, k + 3]
-        acc = (a + c) + (b + d)
-        for k in range(whole, x.shape[1]):
-            acc = acc + x[0, k] * w[o, k]
-        y[0, o] = clamp(acc + bias[o], lo, hi)
+def fully_connected_float_builtin(x: Any, w: Any, bias: Any, block: int, lo: Any, hi: Any, y: Any, begin: int, end: int) -> None:
+    """The definition, builtin order."""
+    for i in range(begin, end):
+        m, o = i // y.shape[1], i % y.shape[1]
+        order = order_of(o, m, w.shape[0], x.shape[0], x.shape[1])
+        y[m, o] = clamp(sum_of_products(w, o, x, m, order, block) + bias[o], lo, hi)
 
 
 def fully_connected_quantized(requantize: Callable[..., Any]) -> Callable[..., None]:
@@ -159,11 +159,6 @@ def fully_connected_quantized(requantize: Callable[..., Any]) -> Callable[..., N
 # -------------------------------------------------------------------------------------------------------------- op
 def is_float(call: Call) -> bool:
     return all(t.type == TensorType.FLOAT32 for t in (call.input(0), call.input(1), call.output))
-
-
-def is_float_row(call: Call) -> bool:
-    """One row and weights that only a run knows: the optimised builtin's own order."""
-    return is_float(call) and call.input(0).size == call.input(1).shape[1]
 
 
 def is_8bit(call: Call) -> bool:
@@ -190,7 +185,7 @@ def product(call: Call) -> Product:
 
 
 def is_gemm(call: Call) -> bool:
-    return is_float(call) and call.input(1).fixed and call.output.size > 0
+    return is_float(call) and call.numerics != BUILTIN and call.output.size > 0
 
 
 def is_gemm_8bit(call: Call) -> bool:
@@ -210,9 +205,10 @@ FULLY_CONNECTED = Op(
         *conv_gemm_kernels("fully_connected", product, is_gemm, float_clamp),
         *conv_amx_kernels("fully_connected", product, is_gemm_8bit, TAILS, scales),
         *conv_gemm_int_kernels("fully_connected", product, is_gemm_8bit, TAILS, scales),
-        Kernel("fully_connected_float32_row", fully_connected_float_row, float_args, frozenset({BUILTIN}), is_float_row, outputs),
-        Kernel("fully_connected_float32_reference", fully_connected_float_reference, float_args,
-               frozenset({REFERENCE, BUILTIN}), is_float, outputs),
+        Kernel("fully_connected_float32_builtin", fully_connected_float_builtin, matrix_args, frozenset({BUILTIN}), is_float,
+               outputs),
+        Kernel("fully_connected_float32_reference", fully_connected_float_reference, float_args, frozenset({REFERENCE}), is_float,
+               outputs),
         Kernel("fully_connected_float32_delegate", fully_connected_float_delegate, float_args, frozenset({DELEGATE}),
                is_float, outputs),
         *(Kernel(f"fully_connected_8bit_{n}", fully_connected_quantized(tail), quantized_args, frozenset({n}), is_8bit, outputs)
