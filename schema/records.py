@@ -215,8 +215,7 @@ class Model:
         Types without a NumPy dtype of their own (int4, strings) come as their bytes, uint8 [bytes]; a sparse constant
         as its stored elements, [n]. Bytes beyond what the shape needs are left out.
         """
-        raw = self.buffers[tensor.buffer]
-        if tensor.buffer == 0 or not len(raw):
+        if tensor.buffer == 0 or not len(raw := self.buffers[tensor.buffer]):
             return None
         dtype = tensor.type.numpy
         if dtype is None:
