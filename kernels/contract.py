@@ -7,8 +7,8 @@ the arguments of the first kernel that takes the call.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -203,7 +203,15 @@ class Kernel:
     host: bool = False  # runs in Python between native calls: strings and objects only
 
 
+Maker = Callable[[Call], Kernel | None]
+"""Writes the kernel for one call (its window, its tile size), or None when it has none to offer."""
+
+
 def no_alias(call: Call) -> int | None:
+    return None
+
+
+def nothing_known(call: Call) -> tuple[np.ndarray, ...] | None:
     return None
 
 
@@ -224,17 +232,24 @@ class Op:
     outputs: tuple[int, int]
     types: tuple[str, ...]  # what it computes, for the coverage table: "float32", "int8", "float32*int8" …
     infer: Callable[[Call], tuple[Shape, ...]]  # output shapes; raises ShapeError, NeedsValue
-    kernels: tuple[Kernel, ...]  # fastest first; the last ones are the definitions and take any call
+    kernels: tuple[Kernel | Maker, ...]  # fastest first; the last ones are the definitions and take any call
     spec: str  # where the behaviour is laid down: repository, file, function
     prepare: Callable[[Call], Any] = no_params  # scales folded, axes normalised, everything checked; raises QuantError
     delegated: Callable[[Call], bool] = never  # does the official default delegate take it?
     macs: Callable[[Call], int] = no_macs
     alias: Callable[[Call], int | None] = no_alias  # the input whose bytes are the output's
-    known: Callable[[Call], tuple[np.ndarray, ...] | None] = field(default=lambda call: None)  # outputs that shapes alone tell
+    known: Callable[[Call], tuple[np.ndarray, ...] | None] = nothing_known  # outputs that shapes alone tell
     optional: frozenset[int] = frozenset()  # inputs that may be -1
     foldable: bool = True  # computed once at lowering when all inputs are known
     keeps_fixed: Callable[[Call], bool] = never  # a result folded from stored tensors counts as stored itself
     max_version: int = 99
+
+    def offers(self, call: Call) -> Iterator[Kernel]:
+        """Every kernel that takes the call, fastest first."""
+        for entry in self.kernels:
+            kernel = entry if isinstance(entry, Kernel) else entry(call)
+            if kernel is not None and call.numerics in kernel.numerics and kernel.when(call):
+                yield kernel
 
     @property
     def name(self) -> str:

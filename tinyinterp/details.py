@@ -66,7 +66,7 @@ def _sparsity(sparsity: Sparsity | None) -> dict[str, Any]:
             levels.append({"format": 1, "array_segments": segments, "array_indices": indices})
     return {
         "traversal_order": np.array(sparsity.traversal_order, np.int32),
-        "block_map": np.array(sparsity.block_map, np.int32),
+        **({"block_map": np.array(sparsity.block_map, np.int32)} if sparsity.block_map else {}),
         "dim_metadata": levels,
     }
 

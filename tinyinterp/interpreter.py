@@ -162,6 +162,7 @@ class Interpreter:
         """A copy of a tensor's value. Raises: TensorError, NotAllocatedError."""
         with self._turn:
             k = integer("GetTensor", "subgraph_index", subgraph_index)
+            self._session()
             count = len(self._sessions)
             if not 0 <= k < count:
                 raise TensorError(hint(f"Invalid subgraph index {k} exceeds max subgraph index {count}",
@@ -245,7 +246,7 @@ class Interpreter:
 
     def close(self) -> None:
         """Let go of the model and all memory; views that are still held stay valid."""
-        self._sessions = []
+        self._sessions, self._views = [], Views()
 
     def __enter__(self) -> Interpreter:
         return self
@@ -255,9 +256,19 @@ class Interpreter:
 
     def __getstate__(self) -> dict[str, Any]:
         """The model and the options: a copy has to allocate_tensors() for itself."""
-        return {"model_content" if isinstance(self._source, bytes) else "model_path": self._source, **self._options}
+        from .kernels import OPS
+
+        options = dict(self._options)
+        if options["ops"] is not None:  # the ops of tinyinterp go by their code, what they compute is not copied
+            options["ops"] = [op.code if any(op is own for own in OPS) else op for op in options["ops"]]
+        return {"model_content" if isinstance(self._source, bytes) else "model_path": self._source, **options}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        from .kernels import OPS
+
+        by_code = {op.code: op for op in OPS}
+        if state["ops"] is not None:
+            state["ops"] = tuple(op if isinstance(op, Op) else by_code[op] for op in state["ops"])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # whoever made the original has been told
             Interpreter.__init__(self, **state)
