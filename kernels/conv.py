@@ -33,9 +33,9 @@ from tinyinterp.schema import BuiltinOperator, TensorType
 
 from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Scratch, Shape
 from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
-from .gemm import Product, conv_gemm_kernels
-from .gemm_amx import conv_amx_kernels
-from .gemm_int import conv_gemm_int_kernels
+from .gemm import Product, conv_gemm
+from .gemm_amx import conv_amx
+from .gemm_int import conv_gemm_int
 from .machine import f32, fma
 from .numerics import REQUANTIZE, clamp, float_range, padding, product_scales, quantized_range
 from .product import block_of, order_of, sum_of_products
@@ -278,6 +278,8 @@ def scales(call: Call) -> tuple[np.ndarray, np.ndarray]:
     return product_scales(call, call.input(0), call.input(1), call.input(1).shape[0])
 
 
+TAILS = {n: n for n in (REFERENCE, BUILTIN, DELEGATE)}
+
 CONV_2D = Op(
     code=BuiltinOperator.CONV_2D,
     inputs=(2, 3),
@@ -286,9 +288,9 @@ CONV_2D = Op(
     types=("float32", "int8", "uint8"),
     infer=infer,
     kernels=(
-        *conv_gemm_kernels("conv", product, is_gemm, float_clamp),
-        *conv_amx_kernels("conv", product, is_gemm_8bit, {n: n for n in (REFERENCE, BUILTIN, DELEGATE)}, scales),
-        *conv_gemm_int_kernels("conv", product, is_gemm_8bit, {n: n for n in (REFERENCE, BUILTIN, DELEGATE)}, scales),
+        conv_gemm("conv", product, is_gemm, float_clamp),
+        conv_amx("conv", product, is_gemm_8bit, TAILS, scales),
+        conv_gemm_int("conv", product, is_gemm_8bit, TAILS, scales),
         Kernel("conv_float32_builtin", conv_float_builtin, matrix_args, frozenset({BUILTIN}), is_float_matrix, rows),
         Kernel("conv_float32_reference", conv_float_reference, float_args(0), frozenset({REFERENCE, BUILTIN}), is_float, rows),
         Kernel("conv_float32_delegate", conv_float_delegate, float_args(0), frozenset({DELEGATE}), is_float, rows),

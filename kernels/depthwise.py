@@ -31,6 +31,7 @@ from .conv import float_args, is_8bit, is_float, quantized_args, rows
 from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
 from .machine import f32, fma
 from .numerics import clamp, padding, requantize_builtin, requantize_delegate, requantize_reference
+from .windows import depthwise_8bit, depthwise_float
 
 
 # ---------------------------------------------------------------------------------------------------------- shapes
@@ -169,6 +170,8 @@ DEPTHWISE_CONV_2D = Op(
     types=("float32", "int8", "uint8"),
     infer=infer,
     kernels=(
+        depthwise_float(is_float),
+        depthwise_8bit(is_8bit),
         Kernel("depthwise_float32_delegate", depthwise_float_delegate, float_args(3), frozenset({DELEGATE}), is_float, rows),
         Kernel("depthwise_float32_builtin", depthwise_float_builtin, float_args(3), frozenset({BUILTIN}), is_float, rows),
         Kernel("depthwise_float32_reference", depthwise_float_reference, float_args(3), frozenset({REFERENCE}), is_float, rows),

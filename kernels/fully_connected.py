@@ -27,9 +27,9 @@ from tinyinterp.schema import BuiltinOperator, FullyConnectedOptionsWeightsForma
 from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
 from .conv import bias_or_zeros, float_clamp
 from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
-from .gemm import Product, conv_gemm_kernels
-from .gemm_amx import conv_amx_kernels
-from .gemm_int import conv_gemm_int_kernels
+from .gemm import Product, conv_gemm
+from .gemm_amx import conv_amx
+from .gemm_int import conv_gemm_int
 from .machine import f32, fma
 from .numerics import (
     channel_scales,
@@ -202,9 +202,9 @@ FULLY_CONNECTED = Op(
     types=("float32", "int8", "uint8"),
     infer=infer,
     kernels=(
-        *conv_gemm_kernels("fully_connected", product, is_gemm, float_clamp),
-        *conv_amx_kernels("fully_connected", product, is_gemm_8bit, TAILS, scales),
-        *conv_gemm_int_kernels("fully_connected", product, is_gemm_8bit, TAILS, scales),
+        conv_gemm("fully_connected", product, is_gemm, float_clamp),
+        conv_amx("fully_connected", product, is_gemm_8bit, TAILS, scales),
+        conv_gemm_int("fully_connected", product, is_gemm_8bit, TAILS, scales),
         Kernel("fully_connected_float32_builtin", fully_connected_float_builtin, matrix_args, frozenset({BUILTIN}), is_float,
                outputs),
         Kernel("fully_connected_float32_reference", fully_connected_float_reference, float_args, frozenset({REFERENCE}), is_float,

@@ -17,16 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from . import jit
-from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Scratch
-from .machine import address, copy_bytes, fill_bytes
+from .contract import DELEGATE, Arg, Call, Kernel, Maker, Scratch
+from .machine import address, copy_bytes, fill_bytes, inline
 
 BLOCK = 1 << 17  # bytes of pixels in a block
-TILES = {"avx512": ((64, 6), (48, 8), (32, 12), (16, 14)), "avx2": ((16, 6), (8, 8)), "portable": ()}
+TILES = {"avx512": ((64, 6), (64, 7), (48, 8), (32, 12), (32, 7), (16, 14)), "avx2": ((16, 6), (8, 8)), "portable": ()}
 LANES = {"avx512": 16, "avx2": 8, "portable": 4}
 
 
@@ -75,11 +76,6 @@ class Product:
         return x.astype(np.int64), (pixel * self.y_shape[3]).astype(np.int64), runs.astype(np.int64), kw * k if merged else k
 
 
-def best_columns(channels: int, isa: str) -> int:
-    """NR for this many channels: the one that wastes least, the widest of those."""
-    return min((nr for nr, _ in TILES[isa]), key=lambda nr: (-(-channels // nr) * nr, -nr), default=0)
-
-
 def pack_f32(w: np.ndarray, bias: np.ndarray, groups: int, nr: int) -> np.ndarray:
     """w [O, KH, KW, C] and bias [O] as [groups, panels, 1 + KH * KW * C, NR]; missing channels are 0."""
     per_group = w.shape[0] // groups
@@ -90,6 +86,7 @@ def pack_f32(w: np.ndarray, bias: np.ndarray, groups: int, nr: int) -> np.ndarra
     return np.ascontiguousarray(padded.reshape(groups, panels, nr, -1).transpose(0, 1, 3, 2))
 
 
+@inline
 def pad_image(x: Any, image: Any, top: int, left: int, fill: int, itemsize: int, first: int, last: int) -> None:
     """Copy x [N, H, W, C] into image [N, H', W', C] with `fill` bytes around; rows first to last of the image."""
     row = image.shape[2] * image.shape[3] * itemsize
@@ -105,11 +102,13 @@ def pad_image(x: Any, image: Any, top: int, left: int, fill: int, itemsize: int,
             fill_bytes(target, fill, row)
 
 
-pad_image.__inline__ = True  # type: ignore[attr-defined]
 
-
-def conv_gemm_f32(tile: Callable[..., None], mr: int, nr: int) -> Callable[..., None]:
+@cache
+def conv_gemm_f32(mr: int, nr: int, lanes: int, fused: bool) -> Callable[..., None]:
     """The driver for one tile size. units: tiles of pixels, or panels (by_panel)."""
+    from .micro.gemm_f32 import gemm_f32
+
+    tile = gemm_f32(mr, nr, lanes, fused)
 
     def run(x: Any, image: Any, top: int, left: int, reach: int, w: Any, x_rows: Any, y_rows: Any, runs: Any, k: int,
             block: int, by_panel: int, lo: Any, hi: Any, y: Any, begin: int, end: int, thread: int) -> None:
@@ -137,48 +136,46 @@ def conv_gemm_f32(tile: Callable[..., None], mr: int, nr: int) -> Callable[..., 
     return run
 
 
-def conv_gemm_kernels(name: str, product: Callable[[Call], Product], fits: Callable[[Call], bool],
-                      clamp: Callable[[Call], tuple[Any, Any]]) -> tuple[Kernel, ...]:
-    """Float kernels for every tile size of this machine. `fits` may look at types only."""
-    isa = jit.isa()
-    if isa == "portable" or jit.DISABLED:
-        return ()
-    from .micro.gemm_f32 import gemm_f32
+def conv_gemm(name: str, product: Callable[[Call], Product], fits: Callable[[Call], bool],
+              clamp: Callable[[Call], tuple[Any, Any]]) -> Maker:
+    """Float kernels of the tile size that suits the call. `fits` may look at types only."""
 
-    return tuple(_kernel(name, gemm_f32(mr, nr, LANES[isa], fused), mr, nr, fused, product, fits, clamp)
-                 for nr, most in TILES[isa] for fused in (True, False) for mr in (most, 1))
+    def make(call: Call) -> Kernel | None:
+        isa = jit.isa()
+        if isa == "portable" or jit.DISABLED or not fits(call) or not known_and_finite(call):
+            return None
+        p, fused = product(call), call.numerics == DELEGATE
+        nr, mr = best_tile(p, isa)
+        tiles = -(-p.pixels // mr)
+        panels = p.groups * -(-(p.w.shape[0] // p.groups) // nr)
+        by_panel = tiles < 4 * call.threads
+
+        def args(call: Call, params: None) -> tuple[Arg, ...]:
+            x_rows, y_rows, runs, k = p.distances(4, mr)
+            n, rows, columns, c, top, left = p.padded or (0, 0, 0, 0, 0, 0)
+            image = Scratch(np.dtype(np.float32), (call.threads, n, rows, columns, c))
+            block = max(BLOCK // (mr * runs.size * k * 4), 1)
+            reach = (p.w.shape[1] - 1) * p.window[2] + 1
+            return (p.x, image, top, left, reach, pack_f32(p.w, p.bias, p.groups, nr), x_rows, y_rows * 4, runs, k, block,
+                    int(by_panel), *clamp(call), p.y)
+
+        return Kernel(f"{name}_gemm_{mr}x{nr}_float32_{call.numerics}_{isa}", conv_gemm_f32(mr, nr, LANES[isa], fused), args,
+                      split=lambda call: panels if by_panel else tiles)
+
+    return make
 
 
-def _kernel(name: str, tile: Callable[..., None], mr: int, nr: int, fused: bool, product: Callable[[Call], Product],
-            fits: Callable[[Call], bool], clamp: Callable[[Call], tuple[Any, Any]]) -> Kernel:
-    isa = jit.isa()
+def best_tile(p: Product, isa: str) -> tuple[int, int]:
+    """(NR, MR): the tile that computes the fewest elements that do not exist, the widest of those."""
+    channels = p.w.shape[0] // p.groups
+    if p.pixels == 1:
+        return min(((nr, 1) for nr, _ in TILES[isa]), key=lambda t: (-(-channels // t[0]) * t[0], -t[0]))
 
-    def when(call: Call) -> bool:
-        if not fits(call) or not known_and_finite(call):
-            return False
-        p = product(call)
-        return best_columns(p.w.shape[0] // p.groups, isa) == nr and (mr == 1) == (p.pixels == 1)
+    def cost(tile: tuple[int, int]) -> tuple[float, int]:
+        nr, mr = tile
+        return -(-channels // nr) * nr * -(-p.pixels // mr) * mr * (1 + 0.3 / (mr * nr) ** 0.5), -nr
 
-    def by_panel(p: Product, threads: int) -> bool:
-        return -(-p.pixels // mr) < 4 * threads
-
-    def split(call: Call) -> int:
-        p = product(call)
-        return p.groups * -(-(p.w.shape[0] // p.groups) // nr) if by_panel(p, call.threads) else -(-p.pixels // mr)
-
-    def args(call: Call, params: None) -> tuple[Arg, ...]:
-        p = product(call)
-        x_rows, y_rows, runs, k = p.distances(4, mr)
-        n, rows, columns, c, top, left = p.padded or (0, 0, 0, 0, 0, 0)
-        image = Scratch(np.dtype(np.float32), (call.threads, n, rows, columns, c))
-        block = max(BLOCK // (mr * runs.size * k * 4), 1)
-        reach = (p.w.shape[1] - 1) * p.window[2] + 1
-        return (p.x, image, top, left, reach, pack_f32(p.w, p.bias, p.groups, nr), x_rows, y_rows * 4, runs, k, block,
-                int(by_panel(p, call.threads)), *clamp(call), p.y)
-
-    order = "delegate" if fused else "reference"
-    numerics = frozenset({DELEGATE}) if fused else frozenset({REFERENCE, BUILTIN})
-    return Kernel(f"{name}_gemm_{mr}x{nr}_float32_{order}_{isa}", conv_gemm_f32(tile, mr, nr), args, numerics, when, split)
+    return min(TILES[isa], key=cost)
 
 
 def known_and_finite(call: Call) -> bool:

@@ -16,14 +16,15 @@ A tile loads 16 pixels at a fixed distance from each other. Three ways to give i
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import jit
-from .contract import Arg, Call, Kernel, Scratch
+from .contract import Arg, Call, Kernel, Maker, Scratch
 from .gemm import Product, pad_image
-from .gemm_int import bounded, known, panels_of, split_weights
+from .gemm_int import bounded, known, panels_of, split_weights, wrapped
 from .machine import address, copy_bytes
 from .micro.gemm_amx import finish, gemm_amx, lane_order, tiles_off, tiles_on
 from .numerics import quantized_range
@@ -88,12 +89,14 @@ def pack_tiles(w: np.ndarray, order: list[int], taps: int) -> np.ndarray:
     return np.ascontiguousarray(made.reshape(panels, taps * steps, 2, 16, 16, 4))
 
 
-def conv_amx(block: Callable[..., None], rows: Callable[..., None]) -> Callable[..., None]:
+@cache
+def conv_amx_run(tail: str, signed: bool) -> Callable[..., None]:
     """The driver. units: pairs of tiles, or panels (by_panel)."""
+    block, rows = gemm_amx(signed), finish(tail, signed)
 
     def run(x: Any, image: Any, top: int, left: int, reach: int, fill: int, w: Any, bias: Any, multiplier: Any, shift: Any,
-            starts: Any, x_rows: Any, y_rows: Any, stride: int, runs: Any, k: int, gathered: int, passes: int, windows: Any, steps: int,
-            sums: Any, config: Any, count: int, by_panel: int, y_zero: int, lo: int, hi: int, y: Any, begin: int, end: int,
+            starts: Any, x_rows: Any, y_rows: Any, stride: int, runs: Any, k: int, gathered: int, passes: int, windows: Any,
+            steps: int, sums: Any, config: Any, count: int, by_panel: int, y_zero: int, lo: int, hi: int, y: Any, begin: int, end: int,
             thread: int) -> None:
         first, last = (0, starts.shape[0] // 2) if by_panel else (begin, end)
         panel0, panel1 = (begin, end) if by_panel else (0, w.shape[0])
@@ -135,68 +138,55 @@ def conv_amx(block: Callable[..., None], rows: Callable[..., None]) -> Callable[
     return run
 
 
-def conv_amx_kernels(name: str, product: Callable[[Call], Product], fits: Callable[[Call], bool], tails: dict[str, str],
-                     scales: Callable[[Call], tuple[np.ndarray, np.ndarray]]) -> tuple[Kernel, ...]:
-    """The AMX kernels, one for each tail and sign. Arguments as for `conv_gemm_int_kernels`."""
-    if jit.level() != "amx" or jit.DISABLED:
-        return ()
-    return tuple(_kernel(name, numerics, tail, signed, product, fits, scales)
-                 for numerics, tail in tails.items() for signed in (True, False))
+def conv_amx(name: str, product: Callable[[Call], Product], fits: Callable[[Call], bool], tails: dict[str, str],
+             scales: Callable[[Call], tuple[np.ndarray, np.ndarray]]) -> Maker:
+    """The AMX kernel for a call. Arguments as for `conv_gemm_int`."""
+
+    def make(call: Call) -> Kernel | None:
+        if jit.level() != "amx" or jit.DISABLED or not fits(call) or not known(call) or call.numerics not in tails:
+            return None
+        p, tail, signed = product(call), tails[call.numerics], call.input(0).dtype == np.int8
+        channels, depth = p.w.shape[0], p.w[0].size
+        worth = (depth >= 32 and channels > 16) or depth >= 128  # else vpdpbusd is faster: products would be mostly padding
+        if p.groups > 1 or p.pixels < 16 or not worth or call.input(0).known is not None or not bounded(call, p, scales):
+            return None
+        at = layout(p)
+        pairs, panels = len(at.starts) // 2, -(-channels // 32)
+        by_panel = pairs < 2 * call.threads and panels > pairs
+
+        def args(call: Call, params: None) -> tuple[Arg, ...]:
+            return tile_args(call, p, at, tail, by_panel, *scales(call))
+
+        return Kernel(f"{name}_gemm_32x32_{call.input(0).dtype}_{call.numerics}_amx", conv_amx_run(tail, signed), args,
+                      split=lambda call: panels if by_panel else pairs)
+
+    return make
 
 
-def _kernel(name: str, numerics: str, tail: str, signed: bool, product: Callable[[Call], Product],
-            fits: Callable[[Call], bool], scales: Callable[[Call], tuple[np.ndarray, np.ndarray]]) -> Kernel:
-    def when(call: Call) -> bool:
-        x = call.input(0)
-        if not fits(call) or (x.dtype == np.int8) != signed or not known(call) or x.known is not None:
-            return False
-        p = product(call)
-        depth = p.w[0].size
-        wide = (depth >= 32 and p.w.shape[0] > 16) or depth >= 128
-        return p.groups == 1 and p.pixels >= 16 and wide and bounded(call, p, scales)
+def tile_args(call: Call, p: Product, at: Layout, tail: str, by_panel: bool, multiplier: np.ndarray,
+              shift: np.ndarray) -> tuple[Arg, ...]:
+    """The driver's arguments, weights packed."""
+    n, rows, columns, c, top, left = p.padded or (0, 0, 0, 0, 0, 0)
+    x_zero, order = call.input(0).zero_point, lane_order(tail)
+    low, high = split_weights(p.w.reshape(p.w.shape[0], -1), p.w_zero)
+    taps = 1 if at.gathered else at.runs.size
+    w, runs = pack_tiles(low, order, taps), at.runs
+    total = low.astype(np.int64).sum(axis=1)
+    if high is not None:  # a second pass over the same pixels
+        w = np.concatenate([w, pack_tiles(high, order, taps)], axis=1)
+        total += high.astype(np.int64).sum(axis=1)
+        runs = runs if at.gathered else np.concatenate([runs, runs])
+    steps = at.stride // 64 if at.gathered else -(-at.k // 64)
+    count = min(max(BLOCK // (32 * steps * 64 * taps), 1), len(at.starts) // 2)
+    windows = Scratch(np.dtype(np.uint8), (call.threads, count * 32, at.stride) if at.gathered else (call.threads, 0, 0))
+    image = Scratch(np.dtype(np.uint8), (call.threads, n, rows, columns, c))
+    sums = Scratch(np.dtype(np.uint8), (call.threads, 8704))
+    config = np.concatenate([CONFIG, np.zeros(16, np.uint8)])
 
-    def by_panel(p: Product, pairs: int, threads: int) -> bool:
-        return pairs < 2 * threads and -(-p.w.shape[0] // 32) > pairs
+    def lanes(values: np.ndarray) -> np.ndarray:
+        return panels_of(values, 1, 32)[:, order]
 
-    def split(call: Call) -> int:
-        p = product(call)
-        pairs = len(layout(p).starts) // 2
-        return -(-p.w.shape[0] // 32) if by_panel(p, pairs, call.threads) else pairs
-
-    def args(call: Call, params: None) -> tuple[Arg, ...]:
-        p = product(call)
-        a = layout(p)
-        n, rows, columns, c, top, left = p.padded or (0, 0, 0, 0, 0, 0)
-        x_zero = call.input(0).zero_point
-        low, high = split_weights(p.w.reshape(p.w.shape[0], -1), p.w_zero)
-        taps = 1 if a.gathered else a.runs.size
-        order = lane_order(tail)
-        w = pack_tiles(low, order, taps)
-        runs, gathered_k = a.runs, a.stride
-        total = low.astype(np.int64).sum(axis=1)
-        if high is not None:  # a second pass over the same pixels
-            w = np.concatenate([w, pack_tiles(high, order, taps)], axis=1)
-            total += high.astype(np.int64).sum(axis=1)
-            runs = runs if a.gathered else np.concatenate([runs, runs])
-        bias = p.bias.astype(np.int64) - x_zero * total
-        bias = ((bias + 2**31) % 2**32 - 2**31).astype(np.int32)
-        multiplier, shift = scales(call)
-        lo, hi = quantized_range(call.options.fused_activation_function, call)
-        pairs = len(a.starts) // 2
-        steps = gathered_k // 64 if a.gathered else -(-a.k // 64)
-        count = min(max(BLOCK // (32 * steps * 64 * taps), 1), pairs)
-        windows = Scratch(np.dtype(np.uint8), (call.threads, count * 32, a.stride) if a.gathered else (call.threads, 0, 0))
-        image = Scratch(np.dtype(np.uint8), (call.threads, n, rows, columns, c))
-        sums = Scratch(np.dtype(np.uint8), (call.threads, 8704))
-        config = np.concatenate([CONFIG, np.zeros(16, np.uint8)])
-
-        def lanes(values: np.ndarray) -> np.ndarray:
-            return panels_of(values, 1, 32)[:, order]
-
-        return (p.x, image, top, left, (p.w.shape[1] - 1) * p.window[2] + 1, x_zero & 255, w, lanes(bias), lanes(multiplier),
-                lanes(shift), a.starts, a.x_rows, a.y_rows, a.stride, runs, a.k, int(a.gathered), 1 if high is None else 2, windows, steps, sums, config,
-                count, int(by_panel(p, pairs, call.threads)), call.output.zero_point, lo, hi, p.y)
-
-    kind = "int8" if signed else "uint8"
-    return Kernel(f"{name}_gemm_32x32_{kind}_{numerics}_amx", conv_amx(gemm_amx(signed), finish(tail, signed)), args,
-                  frozenset({numerics}), when, split)
+    return (p.x, image, top, left, (p.w.shape[1] - 1) * p.window[2] + 1, x_zero & 255, w,
+            lanes(wrapped(p.bias.astype(np.int64) - x_zero * total)), lanes(multiplier), lanes(shift), at.starts, at.x_rows,
+            at.y_rows, at.stride, runs, at.k, int(at.gathered), 1 if high is None else 2, windows, steps, sums, config, count,
+            int(by_panel), call.output.zero_point, *quantized_range(call.options.fused_activation_function, call), p.y)

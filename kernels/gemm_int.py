@@ -12,12 +12,13 @@ wide as 9 bits: then v = a + b with both in int8, and the tile runs over the sam
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from . import jit
-from .contract import Arg, Call, Kernel, Scratch
+from .contract import Arg, Call, Kernel, Maker, Scratch
 from .gemm import BLOCK, Product, pad_image
 from .machine import address
 from .numerics import quantized_range
@@ -59,8 +60,12 @@ def pack_quads(w: np.ndarray, groups: int, nr: int, taps: int) -> np.ndarray:
     return np.ascontiguousarray(made.reshape(groups * panels, taps * quads, nr, 4))
 
 
-def conv_gemm_i8(tile: Callable[..., None], mr: int, nr: int) -> Callable[..., None]:
+@cache
+def conv_gemm_i8(mr: int, nr: int, level: str, tail: str, signed: bool) -> Callable[..., None]:
     """The driver for one tile size. units: tiles of pixels, or panels (by_panel)."""
+    from .micro.gemm_i8 import gemm_i8
+
+    tile = gemm_i8(mr, nr, LANES[level], level in ("amx", "vnni"), tail, signed)
 
     def run(x: Any, image: Any, top: int, left: int, reach: int, fill: int, w: Any, bias: Any, multiplier: Any, shift: Any,
             groups: int, x_rows: Any, y_rows: Any, runs: Any, k: int, quads: int, block: int, by_panel: int, y_zero: int, lo: int,
@@ -91,64 +96,55 @@ def conv_gemm_i8(tile: Callable[..., None], mr: int, nr: int) -> Callable[..., N
     return run
 
 
-def conv_gemm_int_kernels(name: str, product: Callable[[Call], Product], fits: Callable[[Call], bool], tails: dict[str, str],
-                          scales: Callable[[Call], tuple[np.ndarray, np.ndarray]]) -> tuple[Kernel, ...]:
-    """8-bit kernels for every tile size of this machine. tails: numerics -> the name of its way back to 8 bits; `scales`
+def conv_gemm_int(name: str, product: Callable[[Call], Product], fits: Callable[[Call], bool], tails: dict[str, str],
+                  scales: Callable[[Call], tuple[np.ndarray, np.ndarray]]) -> Maker:
+    """8-bit kernels of the tile size that suits the call. tails: numerics -> the name of its way back to 8 bits; `scales`
     gives its multipliers and shifts [O]. `fits` may look at types only."""
-    level = jit.level()
-    if level == "portable" or jit.DISABLED:
-        return ()
-    from .micro.gemm_i8 import gemm_i8
 
-    vnni = level in ("amx", "vnni")
-    return tuple(
-        _kernel(name, gemm_i8(mr, nr, LANES[level], vnni, tail, signed), mr, nr, numerics, signed, product, fits, scales)
-        for nr, most in TILES[level] for numerics, tail in tails.items() for signed in (True, False) for mr in (most, 1))
+    def make(call: Call) -> Kernel | None:
+        level = jit.level()
+        if level == "portable" or jit.DISABLED or not fits(call) or not known(call) or call.numerics not in tails:
+            return None
+        p, signed = product(call), call.input(0).dtype == np.int8
+        if not bounded(call, p, scales):
+            return None
+        nr = best_columns(p.w.shape[0] // p.groups, level)
+        mr = 1 if p.pixels == 1 else dict(TILES[level])[nr]
+        tiles = -(-p.pixels // mr)
+        panels = p.groups * -(-(p.w.shape[0] // p.groups) // nr)
+        by_panel = tiles < 4 * call.threads
+
+        def args(call: Call, params: None) -> tuple[Arg, ...]:
+            x_rows, y_rows, runs, k = p.distances(1, mr)
+            n, rows, columns, c, top, left = p.padded or (0, 0, 0, 0, 0, 0)
+            image = Scratch(np.dtype(np.uint8), (call.threads, n, rows, columns, c))
+            x_zero = call.input(0).zero_point
+            a, b = split_weights(p.w.reshape(p.w.shape[0], -1), p.w_zero)
+            w = pack_quads(a, p.groups, nr, runs.size)
+            total = a.astype(np.int64).sum(axis=1)
+            if b is not None:
+                w = np.concatenate([w, pack_quads(b, p.groups, nr, runs.size)], axis=1)
+                total += b.astype(np.int64).sum(axis=1)
+                runs = np.concatenate([runs, runs])
+            bias = wrapped(p.bias.astype(np.int64) - (x_zero + 128 * signed) * total)
+            multiplier, shift = scales(call)
+            block = max(BLOCK // (mr * runs.size * k), 1)
+            return (p.x, image, top, left, (p.w.shape[1] - 1) * p.window[2] + 1, x_zero & 255, w, panels_of(bias, p.groups, nr),
+                    panels_of(multiplier, p.groups, nr), panels_of(shift, p.groups, nr), p.groups, x_rows, y_rows, runs, k,
+                    -(-k // 4), block, int(by_panel), call.output.zero_point,
+                    *quantized_range(call.options.fused_activation_function, call), p.y)
+
+        used = "vnni" if level == "amx" else level
+        return Kernel(f"{name}_gemm_{mr}x{nr}_{call.input(0).dtype}_{call.numerics}_{used}",
+                      conv_gemm_i8(mr, nr, used, tails[call.numerics], signed), args,
+                      split=lambda call: panels if by_panel else tiles)
+
+    return make
 
 
-def _kernel(name: str, tile: Callable[..., None], mr: int, nr: int, numerics: str, signed: bool,
-            product: Callable[[Call], Product], fits: Callable[[Call], bool],
-            scales: Callable[[Call], tuple[np.ndarray, np.ndarray]]) -> Kernel:
-    level = jit.level()
-
-    def when(call: Call) -> bool:
-        if not fits(call) or (call.input(0).dtype == np.int8) != signed or not known(call):
-            return False
-        p = product(call)
-        return best_columns(p.w.shape[0] // p.groups, level) == nr and (mr == 1) == (p.pixels == 1) and bounded(call, p, scales)
-
-    def by_panel(p: Product, threads: int) -> bool:
-        return -(-p.pixels // mr) < 4 * threads
-
-    def split(call: Call) -> int:
-        p = product(call)
-        return p.groups * -(-(p.w.shape[0] // p.groups) // nr) if by_panel(p, call.threads) else -(-p.pixels // mr)
-
-    def args(call: Call, params: None) -> tuple[Arg, ...]:
-        p = product(call)
-        x_rows, y_rows, runs, k = p.distances(1, mr)
-        n, rows, columns, c, top, left = p.padded or (0, 0, 0, 0, 0, 0)
-        image = Scratch(np.dtype(np.uint8), (call.threads, n, rows, columns, c))
-        x_zero = call.input(0).zero_point
-        a, b = split_weights(p.w.reshape(p.w.shape[0], -1), p.w_zero)
-        w = pack_quads(a, p.groups, nr, runs.size)
-        total = a.astype(np.int64).sum(axis=1)
-        if b is not None:
-            w = np.concatenate([w, pack_quads(b, p.groups, nr, runs.size)], axis=1)
-            total += b.astype(np.int64).sum(axis=1)
-            runs = np.concatenate([runs, runs])
-        bias = p.bias.astype(np.int64) - (x_zero + 128 * signed) * total
-        bias = ((bias + 2**31) % 2**32 - 2**31).astype(np.int32)  # as the sum itself, modulo 2**32
-        multiplier, shift = scales(call)
-        lo, hi = quantized_range(call.options.fused_activation_function, call)
-        block = max(BLOCK // (mr * runs.size * k), 1)
-        return (p.x, image, top, left, (p.w.shape[1] - 1) * p.window[2] + 1, x_zero & 255, w, panels_of(bias, p.groups, nr),
-                panels_of(multiplier, p.groups, nr), panels_of(shift, p.groups, nr), p.groups, x_rows, y_rows, runs, k,
-                -(-k // 4), block, int(by_panel(p, call.threads)), call.output.zero_point, lo, hi, p.y)
-
-    kind = "int8" if signed else "uint8"
-    return Kernel(f"{name}_gemm_{mr}x{nr}_{kind}_{numerics}_{level if level != 'amx' else 'vnni'}", conv_gemm_i8(tile, mr, nr),
-                  args, frozenset({numerics}), when, split)
+def wrapped(sums: np.ndarray) -> np.ndarray:
+    """As int32, modulo 2**32: as the sums themselves."""
+    return ((sums + 2**31) % 2**32 - 2**31).astype(np.int32)
 
 
 def known(call: Call) -> bool:

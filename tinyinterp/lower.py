@@ -235,8 +235,8 @@ class _State:
             call = replace(call, inputs=tuple(
                 replace(x, known=None, seen=x.known) if x is not None and x.index in self.seen else x for x in call.inputs))
         strings = any(x is not None and x.type == TensorType.STRING for x in (*call.inputs, *call.outputs))
-        for kernel in op.kernels:
-            if call.numerics in kernel.numerics and kernel.host >= strings and kernel.when(call):
+        for kernel in op.offers(call):
+            if kernel.host >= strings:
                 params = op.prepare(call)
                 args = tuple(_argument(a) for a in kernel.args(call, params))
                 return Step(call, op, kernel, args, int(kernel.split(call)))

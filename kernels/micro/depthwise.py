@@ -1,0 +1,180 @@
+"""Depthwise windows, a group of PX pixels of one output row at a time, channels beside each other in vectors.
+
+    y[px, c] = bias[c] + sum over p, q of x[row p, column (first + px) * SW + q - left, c] * w[p, q, c]
+
+The pixels of a group overlap: each input column is loaded once and serves every pixel whose window holds it. Rows come as
+addresses (0: outside the image), columns are counted; whatever is outside is read from `outside`, a run of C cells of
+padding, so edges cost a select each and no other code.
+
+float32: one chain for each output. `order` "columns" runs the taps column by column (delegate), "rows" row by row.
+
+8 bits: the KH bytes of a column become 32-bit lanes of four (two rounds of unpacks), and one vpdpbusd adds four taps of
+sixteen channels. Unpacks and packs work inside 128-bit lanes: the order of channels that the first leave is the one that
+the second expect, so the bytes come out in order and bias, multipliers and weights are laid out to match (`lane_order`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..machine import microkernel
+from .gemm_i8 import dot4
+from .tails import TAILS
+
+if TYPE_CHECKING:
+    from .vectors import Code, Value
+
+
+def _pointers(code: Code, rows: Value, first: Value, width: Value, channel_bytes: Value, outside: Value, height: int,
+              columns: int, dilation: int) -> list[list[Value]]:
+    """The address of cell [row][column] of the group's patch, or of the padding."""
+    zero = code.constant(0)
+    base = [code.load(rows + 8 * r, code.I64) for r in range(height)]
+    there = [code.less(zero, b) for b in base]
+    made: list[list[Value]] = [[] for _ in range(height)]
+    for c in range(columns):
+        at = first + c * dilation
+        inside = code.less(at, width) & code.less(code.constant(-1), at)
+        for r in range(height):
+            made[r].append(code.select(inside & there[r], base[r] + at * channel_bytes, outside))
+    return made
+
+
+def depthwise_f32(kh: int, kw: int, sw: int, dw: int, px: int, lanes: int, fused: bool, order: str) -> Callable[..., Any]:
+    """The group as a microkernel of (rows, first, width, channels, outside, w, bias, y, lo, hi).
+
+    rows: address of int64 [KH]; first: the group's first input column; w: float32 [KH, KW, channels]; y: the first pixel.
+    """
+    step = sw // dw if sw % dw == 0 else 1
+    columns = (px - 1) * step + kw
+
+    @microkernel(*["int64"] * 8, "float32", "float32")
+    def group(code: Code, rows: Value, first: Value, width: Value, channels: Value, outside: Value, w: Value, bias: Value,
+              y: Value, lo: Value, hi: Value) -> None:
+        kind, line = code.vector(code.F32, lanes), channels * 4
+        cell = _pointers(code, rows, first, width, line, outside, kh, columns, dw)
+        least, most = code.splat(lo, kind), code.splat(hi, kind)
+        taps = [(r, c) for c in range(columns) for r in range(kh)]
+        if order == "rows":
+            taps.sort()
+
+        def channels_at(offset: Value, mask: Value | None) -> None:
+            def load(address: Value) -> Value:
+                return code.load(address, kind) if mask is None else code.load_masked(address, kind, mask)
+
+            start = load(bias + offset)
+            acc = [start if fused else code.constant(0.0, kind)] * px
+            for r, c in taps:
+                x = load(cell[r][c] + offset)
+                for p in range(px):
+                    if 0 <= (q := c - p * step) < kw:
+                        weight = load(w + line * (r * kw + q) + offset)
+                        acc[p] = code.fma(x, weight, acc[p]) if fused else acc[p] + x * weight
+            for p in range(px):
+                value = code.least(most, code.most(least, acc[p] if fused else acc[p] + start))
+                if mask is None:
+                    code.store(value, y + line * p + offset)
+                else:
+                    code.store_masked(value, y + line * p + offset, mask)
+
+        with code.loop(channels / lanes) as i:
+            channels_at(i * (4 * lanes), None)
+        rest = channels - (channels / lanes) * lanes
+        with code.when(code.less(code.constant(0), rest)):
+            channels_at((channels - rest) * 4, code.first(rest, lanes))
+
+    return group
+
+
+def lane_order(lanes: int) -> list[int]:
+    """The channel, of 4 * lanes, at each position of the four vectors that unpacking leaves."""
+    return [16 * (e // 4) + 4 * t + e % 4 for t in range(4) for e in range(lanes)]
+
+
+def _unpack(code: Code, a: Value, b: Value, high: bool, size: int) -> Value:
+    """Interleave the low or high halves of a and b in every 128-bit lane, elements of `size` bytes."""
+    bits = a.kind.count * a.kind.element.width
+    kind = code.vector({1: code.I8, 2: code.I16}[size], bits // (8 * size))
+    lane = 16 // size
+    order = []
+    for start in range(0, kind.count, lane):
+        for j in range(lane // 2):
+            e = start + j + (lane // 2 if high else 0)
+            order += [e, kind.count + e]
+    return code.shuffle(code.cast(a, kind), code.cast(b, kind), order)
+
+
+def _interleave(code: Code, four: list[Value]) -> list[Value]:
+    """Four byte vectors of channels as four vectors of 32-bit quads."""
+    kind = code.vector(code.I32, four[0].kind.count // 4)
+    low = [_unpack(code, four[0], four[1], h, 1) for h in (False, True)]
+    high = [_unpack(code, four[2], four[3], h, 1) for h in (False, True)]
+    return [code.cast(_unpack(code, a, b, h, 2), kind) for a, b in zip(low, high) for h in (False, True)]
+
+
+def depthwise_i8(kh: int, kw: int, sw: int, dw: int, px: int, lanes: int, vnni: bool, tail: str, signed: bool,
+                 passes: int) -> Callable[..., Any]:
+    """The group as a microkernel of (rows, first, width, channels, outside, w, bias, multiplier, shift, y, y_zero, lo, hi).
+
+    Channels go in chunks of 4 * lanes, the last one overlapping the one before; fewer channels than a chunk are masked.
+    For every chunk, from its own start: w: [passes, ceil(KH / 4), KW, 4 * lanes, 4] int8, bias, multiplier, shift [4 * lanes].
+    """
+    step = sw // dw if sw % dw == 0 else 1
+    columns, quads, wide = (px - 1) * step + kw, -(-kh // 4), 4 * lanes
+    width_bits = lanes * 32
+    pack_dw = {512: "llvm.x86.avx512.packssdw.512", 256: "llvm.x86.avx2.packssdw", 128: "llvm.x86.sse2.packssdw.128"}[width_bits]
+    pack_wb = {512: "llvm.x86.avx512.pack{}wb.512", 256: "llvm.x86.avx2.pack{}wb", 128: "llvm.x86.sse2.pack{}wb.128"}[width_bits]
+    pack_wb = pack_wb.format("ss" if signed else "us")
+
+    @microkernel(*["int64"] * 13)
+    def group(code: Code, rows: Value, first: Value, width: Value, channels: Value, outside: Value, w: Value, bias: Value,
+              multiplier: Value, shift: Value, y: Value, y_zero: Value, lo: Value, hi: Value) -> None:
+        kind, byte = code.vector(code.I32, lanes), code.vector(code.I8, wide)
+        words = code.vector(code.I16, 2 * lanes)
+        cell = _pointers(code, rows, first, width, channels, outside, kh, columns, dw)
+        flip, nothing = code.constant(-128, byte), code.constant(0, byte)
+        real, size = {"delegate": (code.F32, 4)}.get(tail, (code.I32, 4))
+        zero = code.splat(code.convert(y_zero, code.I16), words)
+        least, most = (code.splat(code.convert(v, code.I8), byte) for v in (lo, hi))
+
+        def chunk(index: Value, offset: Value, mask: Value | None) -> None:
+            own = w + index * (passes * quads * kw * wide * 4)
+            each = index * (4 * wide)
+            acc = [[code.load(bias + each + 4 * lanes * v, kind) for v in range(4)] for _ in range(px)]
+
+            def load(address: Value) -> Value:
+                value = code.load(address, byte) if mask is None else code.load_masked(address, byte, mask)
+                return value ^ flip if signed else value
+
+            for c in range(columns):
+                users = [p for p in range(px) if 0 <= c - p * step < kw]
+                for quad in range(quads):
+                    four = [load(cell[4 * quad + r][c] + offset) if 4 * quad + r < kh else nothing for r in range(4)]
+                    x = _interleave(code, four)
+                    for p in users:
+                        for again in range(passes):
+                            at = own + ((again * quads + quad) * kw + c - p * step) * (wide * 4)
+                            for v in range(4):
+                                acc[p][v] = dot4(code, acc[p][v], x[v], code.load(at + 4 * lanes * v, kind), vnni)
+            m_of = [code.load(multiplier + index * (size * wide) + size * lanes * v, code.vector(real, lanes)) for v in range(4)]
+            s_of = [code.load(shift + each + 4 * lanes * v, kind) for v in range(4)]
+            for p in range(px):
+                value = [TAILS[tail](code, acc[p][v], m_of[v], s_of[v]) for v in range(4)]
+                half = [code.call(f"llvm.sadd.sat.v{2 * lanes}i16", words, code.call(pack_dw, words, *value[v : v + 2]), zero)
+                        for v in (0, 2)]
+                done = code.call(pack_wb, byte, *half)
+                done = code.least(most, code.most(least, done, signed), signed)
+                if mask is None:
+                    code.store(done, y + channels * p + offset)
+                else:
+                    code.store_masked(done, y + channels * p + offset, mask)
+
+        with code.either(code.less(channels, code.constant(wide))) as (few, many):
+            with few:
+                chunk(code.constant(0), code.constant(0), code.first(channels, wide))
+            with many:
+                with code.loop((channels + (wide - 1)) / wide) as i:
+                    chunk(i, code.least(i * wide, channels - wide), None)
+
+    return group
