@@ -14,8 +14,8 @@ from tinyinterp.schema import Activation, Model, options
 from tinyinterp.schema.build import one_op, tensor
 
 
-def concat(shapes: Sequence[Sequence[int]], axis: int, dtype: str = "float32", scales: Sequence[float] = (), zeros: Sequence[int] = (),
-           constant: Sequence[int] = (), **more: Any) -> Model:
+def concat(shapes: Sequence[Sequence[int]], axis: int, dtype: str = "float32", scales: Sequence[float] = (),
+           zeros: Sequence[int] = (), constant: Sequence[int] = (), **more: Any) -> Model:
     """The last scale and zero point are the output's; `constant`: inputs that are constants."""
     rng = np.random.default_rng(9)
     quant: list[dict[str, Any]] = [{"scale": s, "zero_point": z} for s, z in zip(scales, zeros)] or [{}] * (len(shapes) + 1)
@@ -44,7 +44,8 @@ def unpack(shape: Sequence[int], axis: int, dtype: str = "float32", num: int | N
 def split(shape: Sequence[int], axis: int, n: int, dtype: str = "float32", fed: bool = False) -> Model:
     at = tensor("axis", "int32", [], data=None if fed else axis)
     part = [d // n if i == axis % len(shape) else d for i, d in enumerate(shape)]
-    return one_op("SPLIT", [at, tensor("x", dtype, shape)], [tensor(f"y{i}", dtype, part) for i in range(n)], options.SplitOptions(n))
+    ys = [tensor(f"y{i}", dtype, part) for i in range(n)]
+    return one_op("SPLIT", [at, tensor("x", dtype, shape)], ys, options.SplitOptions(n))
 
 
 def split_v(shape: Sequence[int], axis: int, sizes: Sequence[int], dtype: str = "float32", index: str = "int32") -> Model:
@@ -75,7 +76,8 @@ def test_concatenation(dtype: str) -> None:
         for n in (1, 2, 3, 6):
             axis = int(rng.integers(0, rank))
             shape = [int(d) for d in rng.integers(1, 5, rank)]
-            shapes = [[int(rng.integers(0 if n == 6 else 1, 5)) if d == axis else s for d, s in enumerate(shape)] for _ in range(n)]
+            parts = rng.integers(0 if n == 6 else 1, 5, n).tolist()
+            shapes = [[part if d == axis else s for d, s in enumerate(shape)] for part in parts]
             check(concat(shapes, axis - rank if n == 3 else axis, dtype), runs=1)
 
 
@@ -166,7 +168,7 @@ def test_refusals(model: Model, text: str) -> None:
 
 def test_counts() -> None:
     x, y = tensor("x", "float32", [2]), tensor("y", "float32", [2, 2])
-    with pytest.raises(ShapeError, match="PACK.*values_count is 3"):
+    with pytest.raises(ShapeError, match=r"PACK.*values_count is 3"):
         ours(one_op("PACK", [x, x], [y], options.PackOptions(3, 0)))
     with pytest.raises(ShapeError, match="num_splits is 0"):
         ours(one_op("SPLIT", [tensor("axis", "int32", [], data=0), x], [y], options.SplitOptions(0)))

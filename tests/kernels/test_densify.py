@@ -107,11 +107,11 @@ def test_it_counts_as_stored() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(ShapeError, match="DENSIFY.*not a sparse constant"):
+    with pytest.raises(ShapeError, match=r"DENSIFY.*not a sparse constant"):
         ours(one_op("DENSIFY", [tensor("x", "float32", [2])], [tensor("y", "float32", [2])]))
     stored, sparsity = pack(holes([4], "int16", 1), [0], [SPARSE])
     w = tensor("w", "int16", [4], data=stored, sparsity=sparsity)
     with pytest.raises(UnsupportedOpError, match="INT16"):
         ours(one_op("DENSIFY", [w], [tensor("y", "int16", [4])]))
-    with pytest.raises(UnsupportedOpError, match="RESHAPE.*only DENSIFY"):
+    with pytest.raises(UnsupportedOpError, match=r"RESHAPE.*only DENSIFY"):
         ours(one_op("RESHAPE", [w, tensor("shape", "int32", data=np.array([2, 2], np.int32))], [tensor("y", "int16", [2, 2])]))

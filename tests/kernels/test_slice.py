@@ -108,7 +108,8 @@ def test_strided_slice(masks: bool) -> None:
 
 
 def test_offset() -> None:
-    for begin, end, stride, out in (([1, 0], [2, 3], [1, 1], [2, 3]), ([-2, 1], [2, 4], [1, 2], [2, 2]), ([3, 4], [1, -3], [1, -1], [1, 3])):
+    for begin, end, stride, out in (([1, 0], [2, 3], [1, 1], [2, 3]), ([-2, 1], [2, 4], [1, 2], [2, 2]),
+                                    ([3, 4], [1, -3], [1, -1], [1, 3])):
         check(strided([4, 5], begin, end, stride, out, offset=True), runs=1)
 
 
