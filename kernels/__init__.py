@@ -4,6 +4,8 @@ if __name__ != "tinyinterp.kernels":
     raise ImportError("import tinyinterp.kernels, not kernels: the folder is linked into the package")
 
 from .activation import HARD_SWISH, LEAKY_RELU, LOGISTIC, RELU, RELU6, RELU_0_TO_1, RELU_N1_TO_1, TANH
+from .arg import ARG_MAX, ARG_MIN
+from .cast import CAST
 from .concat import CONCATENATION, PACK, SPLIT, SPLIT_V, UNPACK
 from .contract import Op
 from .conv import CONV_2D
@@ -12,6 +14,7 @@ from .depthwise import DEPTHWISE_CONV_2D
 from .extremes import REDUCE_MAX, REDUCE_MIN
 from .fully_connected import FULLY_CONNECTED
 from .gather import GATHER, TILE
+from .l2_normalization import L2_NORMALIZATION
 from .pad import MIRROR_PAD, PAD, PADV2
 from .pool import AVERAGE_POOL_2D, MAX_POOL_2D
 from .quantize import DEQUANTIZE, QUANTIZE
@@ -43,5 +46,7 @@ OPS: tuple[Op, ...] = (
     GATHER, TILE,
     DENSIFY,
     MEAN, SUM, REDUCE_MAX, REDUCE_MIN,
-    SOFTMAX,
+    SOFTMAX, L2_NORMALIZATION,
+    ARG_MAX, ARG_MIN,
+    CAST,
 )
