@@ -70,7 +70,7 @@ def real_table16(call: Call, function: Callable[[Any], Any]) -> np.ndarray:
     half, table = step / f32(2), np.zeros(513, np.int16)
 
     def limited(v: Any) -> int:
-        return int(np.clip(v, f32(-32768), f32(32767)))
+        return 0 if np.isnan(v) else int(np.clip(v, f32(-32768), f32(32767)))  # the low bits of x86's answer to a NaN
 
     with np.errstate(all="ignore"):
         for i in range(512):
