@@ -104,10 +104,13 @@ class Interpreter:
             warnings.warn(PRESERVE_WARNING, stacklevel=2)
         self._source = source(model_path, model_content)
         refuse_delegates(experimental_delegates)
-        self._options = {"num_threads": num_threads, "experimental_op_resolver_type": experimental_op_resolver_type,
-                         "experimental_preserve_all_tensors": bool(experimental_preserve_all_tensors),
-                         "experimental_compress_quantization_zero_points": experimental_compress_quantization_zero_points,
-                         "ops": ops}
+        self._options: dict[str, Any] = {
+            "num_threads": num_threads,
+            "experimental_op_resolver_type": experimental_op_resolver_type,
+            "experimental_preserve_all_tensors": bool(experimental_preserve_all_tensors),
+            "experimental_compress_quantization_zero_points": experimental_compress_quantization_zero_points,
+            "ops": ops,
+        }
         model = read(self._source)
         check_known(model)
         self._signatures: tuple[Signature, ...] = model.signatures
