@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from tinyinterp.errors import QuantError
-from tinyinterp.schema import TensorType
+from tinyinterp.schema import BuiltinOperator, TensorType
 
 from .contract import Call, Operand, Shape
-from .delegate import computes, same_type, shaped
+from .delegate import computes, same_type
 from .machine import inline
 
 
@@ -155,5 +155,6 @@ def innermost(call: Call) -> bool:
 
 def delegated(call: Call) -> bool:
     x, axes, y = call.input(0), call.input(1), call.output
-    return (computes(x, y) and same_type(x, y) and shaped(x, 1, 6) and axes.fixed and len(axes.shape) <= 1
-            and 1 <= axes.size <= 6)
+    mean_of_nothing = call.operator.code == BuiltinOperator.MEAN and x.size == 0
+    return (computes(x, y) and same_type(x, y) and 1 <= len(x.shape) <= 6 and not mean_of_nothing
+            and axes.fixed and len(axes.shape) <= 1 and 1 <= axes.size <= 6)

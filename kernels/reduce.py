@@ -104,7 +104,7 @@ def ratio(call: Call) -> np.float32:
 
 
 def fixed_args(call: Call, params: None) -> tuple[Arg, ...]:
-    """multiplier, shift and n * zx; for MEAN the multiplier takes the division by n in."""
+    """multiplier, shift and n * zx; for MEAN the multiplier takes the division by n in. Of nothing, 0 comes, not zy."""
     x, y, n = call.input(0), call.output, count(call)
     without_zero_point(call, x, y)
     multiplier, shift = quantize_multiplier(float(x.scale) / float(y.scale))
@@ -112,7 +112,8 @@ def fixed_args(call: Call, params: None) -> tuple[Arg, ...]:
         up = min(n.bit_length() - 1, 32, 31 + shift)
         multiplier, shift = (multiplier << up) // n, shift - up
     lo, hi = type_range(y)
-    return (*walk(call), multiplier, shift & 31 if shift > 31 else shift, n * x.zero_point, y.zero_point, lo, hi, result(call))
+    return (*walk(call), multiplier, shift & 31 if shift > 31 else shift, n * x.zero_point,
+            y.zero_point if n else 0, lo, hi, result(call))
 
 
 def as_uint8_args(call: Call, params: None) -> tuple[Arg, ...]:
@@ -129,7 +130,7 @@ def float_tail_args(call: Call, params: None) -> tuple[Arg, ...]:
     without_zero_point(call, x, y)
     bias = f32(f32(f32(-x.zero_point) * ratio(call)) * f32(n))
     lo, hi = type_range(y)
-    return (*walk(call), ratio(call), 0, bias, y.zero_point, lo, hi, result(call))
+    return (*walk(call), ratio(call), 0, bias, y.zero_point if n else 0, lo, hi, result(call))
 
 
 def delegate_tail_args(call: Call, params: None) -> tuple[Arg, ...]:
