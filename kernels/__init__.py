@@ -4,6 +4,7 @@ if __name__ != "tinyinterp.kernels":
     raise ImportError("import tinyinterp.kernels, not kernels: the folder is linked into the package")
 
 from .activation import HARD_SWISH, LEAKY_RELU, LOGISTIC, RELU, RELU6, RELU_0_TO_1, RELU_N1_TO_1, TANH
+from .add_sub import ADD, SUB
 from .arg import ARG_MAX, ARG_MIN
 from .cast import CAST
 from .concat import CONCATENATION, PACK, SPLIT, SPLIT_V, UNPACK
@@ -11,12 +12,15 @@ from .contract import Op
 from .conv import CONV_2D
 from .densify import DENSIFY
 from .depthwise import DEPTHWISE_CONV_2D
+from .elementwise import MAXIMUM, MINIMUM, SQUARED_DIFFERENCE
 from .extremes import REDUCE_MAX, REDUCE_MIN
 from .fully_connected import FULLY_CONNECTED
 from .gather import GATHER, TILE
 from .l2_normalization import L2_NORMALIZATION
+from .mul_div import DIV, MUL
 from .pad import MIRROR_PAD, PAD, PADV2
 from .pool import AVERAGE_POOL_2D, MAX_POOL_2D
+from .prelu import PRELU
 from .quantize import DEQUANTIZE, QUANTIZE
 from .reduce import MEAN, SUM
 from .reshape import EXPAND_DIMS, RESHAPE, SQUEEZE
@@ -35,6 +39,7 @@ OPS: tuple[Op, ...] = (
     FULLY_CONNECTED,
     AVERAGE_POOL_2D, MAX_POOL_2D,
     RESIZE_BILINEAR, RESIZE_NEAREST_NEIGHBOR,
+    ADD, SUB, MUL, DIV, MAXIMUM, MINIMUM, SQUARED_DIFFERENCE, PRELU,
     RELU, RELU6, RELU_N1_TO_1, RELU_0_TO_1, LEAKY_RELU, LOGISTIC, TANH, HARD_SWISH,
     ABS, NEG, SQUARE, SQRT, RSQRT, EXP, LOG, SIN, COS, FLOOR, CEIL, ROUND,
     QUANTIZE, DEQUANTIZE,

@@ -55,8 +55,8 @@ def divide_by_any_power_of_two(x: Any, exponent: Any) -> Any:
 
 @inline
 def newton_reciprocal(x: Any) -> Any:
-    """1 / (1 + x) / 2 in Q1, which is 1 / (1 + x) in Q2 counted in halves, for x in [0, 1) as Q0: three Newton steps."""
-    half = (x + ONE + 1) // 2  # (1 + x) / 2, rounded half away from zero
+    """2 / (1 + x) as Q2, the same bits as 1 / (1 + x) as Q1, for x in [0, 1) as Q0: three Newton steps."""
+    half = (x + ONE + 1) >> 1  # (1 + x) / 2, rounded half away from zero
     y = FORTY_EIGHT_SEVENTEENTHS + doubling_high_mul(half, MINUS_THIRTY_TWO_SEVENTEENTHS)
     for _ in range(3):
         error = ONE_Q2 - doubling_high_mul(half, y)
