@@ -118,7 +118,7 @@ def relu(code: BuiltinOperator, lo: float, hi: float, wide: bool, taken: Callabl
         return x, *numbers(call), y
 
     name = code.name.lower()
-    kernels = (
+    kernels: tuple[Kernel, ...] = (
         Kernel(f"{name}_8bit", lookup, table, NOT_DELEGATED, is_8bit, elements),
         Kernel(f"{name}_float32_reference", relu_reference, float_args, NOT_DELEGATED, is_float, elements),
         Kernel(f"{name}_float32_delegate", relu_delegate, float_args, frozenset({DELEGATE}), is_float, elements),

@@ -49,7 +49,7 @@ def power_of_two(scale: np.float32) -> tuple[int, bool]:
     """The nearest integer to log2(scale), and whether it is within a thousandth."""
     log2 = f32(f32(logf(scale)) * f32(f32(1) / f32(logf(f32(2)))))
     nearest = int(math.copysign(math.floor(abs(float(log2)) + 0.5), log2))
-    return nearest, abs(f32(log2 - f32(nearest))) < 1e-3
+    return nearest, bool(abs(f32(log2 - f32(nearest))) < 1e-3)
 
 
 def doublings(call: Call, allowed: tuple[int, ...]) -> int | None:
