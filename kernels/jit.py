@@ -34,7 +34,7 @@ from .contract import Arg, Kernel, Scratch, Slot
 FLAGS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False, "_nrt": False, "no_cpython_wrapper": True,
                          "no_cfunc_wrapper": True}
 DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-ABI = "1"  # part of every cache key: raise it when the record or the entry changes
+ABI = "2"  # part of every cache key: raise it when the record or the entry changes
 
 
 def kind(arg: Arg) -> str:
@@ -77,22 +77,31 @@ def fingerprint(function: Callable[..., Any], seen: set[Any] | None = None) -> s
     if function in seen:
         return "again"
     seen.add(function)
-    parts = [getattr(function, "__instruction__", "")]
+    parts = [repr(getattr(function, "__instruction__", ""))]
     if hasattr(function, "__microkernel__"):
         parts.append(_vocabulary())
-    if not parts[0]:
-        code = function.__code__
-        values = _reached(function)
-        parts += [code.co_code.hex(), code.co_varnames, code.co_names, code.co_consts, code.co_freevars]
-        parts = [repr(p) for p in parts if not isinstance(p, python.CodeType)]
-        for name, value in sorted(values.items()):
-            if isinstance(value, python.FunctionType):
-                parts.append(name + fingerprint(value, seen))
-            elif isinstance(value, np.ndarray):
-                parts.append(f"{name} {value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}")
-            else:
-                parts.append(f"{name} {getattr(value, '__name__', None) or repr(value)}")
+    if not hasattr(function, "__instruction__"):
+        parts.append(_text(function.__code__, seen))
+        parts += [f"{name} {_text(value, seen)}" for name, value in sorted(_reached(function).items())]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _text(value: Any, seen: set[Any]) -> str:
+    """A value as text that is the same in every process: no addresses in it, and sets in order."""
+    if isinstance(value, python.FunctionType):
+        return fingerprint(value, seen)
+    if isinstance(value, python.CodeType):
+        names = (value.co_varnames, value.co_names, value.co_freevars)
+        return f"{value.co_code.hex()} {names} {_text(value.co_consts, seen)}"
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
+    if isinstance(value, dict):
+        return repr([(repr(k), _text(v, seen)) for k, v in value.items()])
+    if isinstance(value, (tuple, list)):
+        return repr([_text(v, seen) for v in value])
+    if isinstance(value, (set, frozenset)):
+        return repr(sorted(_text(v, seen) for v in value))
+    return getattr(value, "__name__", None) or repr(value)
 
 
 @lru_cache(maxsize=1)
@@ -266,12 +275,18 @@ def compile_kernel(run: Callable[..., Any], kinds: Sequence[str], symbol: str) -
 
 
 def emit(*modules: str) -> bytes:
-    """LLVM assembly, linked together, as object code for this machine."""
+    """LLVM assembly, linked together, as object code for this machine. Only what the last module defines can be seen from
+    outside: Numba counts its names from 1 in every process, and two kernels of one name would become the first of them."""
     import llvmlite.binding as llvm
 
-    module = llvm.parse_assembly(modules[0])
+    last = llvm.parse_assembly(modules[-1])
+    seen = {f.name for f in last.functions if not f.is_declaration}
+    module = llvm.parse_assembly(modules[0]) if len(modules) > 1 else last
     for text in modules[1:]:
         module.link_in(llvm.parse_assembly(text))
+    for value in (*module.functions, *module.global_variables):
+        if not value.is_declaration and value.name not in seen:
+            value.linkage = "internal"
     return _target().emit_object(module)  # type: ignore[no-any-return]
 
 
