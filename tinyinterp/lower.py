@@ -22,6 +22,7 @@ from .kernels.contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, N
 from .schema import BuiltinOperator, TensorType
 
 Shape = tuple[int, ...]
+SPARSE = (BuiltinOperator.DENSIFY, BuiltinOperator.CUSTOM)  # who may be given the stored elements of a sparse constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ class _State:
             call.need(x is not None or i in op.optional, f"input {i} is missing")
             if x is not None and x.index not in self.shapes:
                 raise ShapeError(hint(f"Input tensor {x.index} lacks data", f"{call.place}: nothing writes '{x.name}' before it"))
-            if x is not None and x.sparsity is not None and operator.code != BuiltinOperator.DENSIFY:
+            if x is not None and x.sparsity is not None and operator.code not in SPARSE:
                 raise UnsupportedOpError(f"{call.place}: input {i}, tensor {x.index}, is sparse: only DENSIFY takes that")
         if operator.version > op.max_version:
             raise UnsupportedOpError(f"{call.place}: version {operator.version} is newer than {op.max_version}")
