@@ -12,6 +12,7 @@ from .contract import Op
 from .conv import CONV_2D
 from .densify import DENSIFY
 from .depthwise import DEPTHWISE_CONV_2D
+from .detection import DETECTION_POSTPROCESS
 from .elementwise import MAXIMUM, MINIMUM, SQUARED_DIFFERENCE
 from .extremes import REDUCE_MAX, REDUCE_MIN
 from .fully_connected import FULLY_CONNECTED
@@ -50,6 +51,7 @@ OPS: tuple[Op, ...] = (
     TRANSPOSE, DEPTH_TO_SPACE, SPACE_TO_DEPTH,
     GATHER, TILE,
     DENSIFY,
+    DETECTION_POSTPROCESS,
     MEAN, SUM, REDUCE_MAX, REDUCE_MIN,
     SOFTMAX, L2_NORMALIZATION,
     ARG_MAX, ARG_MIN,

@@ -1,0 +1,320 @@
+"""TFLite_Detection_PostProcess: from anchors and scores to the boxes of objects, without those that overlap better ones.
+
+    boxes:   [1, B, 4 or more]  y, x, h, w of each box, relative to its anchor      float32, or uint8 with a scale
+    scores:  [1, B, C]          of each class; C is num_classes, or one more: then class 0 is the background
+    anchors: [B, 4]             y, x, h, w
+    →  boxes [1, N, 4] as ymin, xmin, ymax, xmax   classes [1, N]   scores [1, N]   number [1]      all float32
+
+N is max_detections * max_classes_per_detection. A box is decoded in double, each result rounded to float32:
+
+    center = box.y / y_scale * anchor.h + anchor.y      half = 0.5 * exp(box.h / h_scale) * anchor.h      (x and w alike)
+
+Non-maximum suppression takes the candidates whose score reaches the threshold from the best to the worst (of equal ones
+the first stands first) and drops each that overlaps one taken before by more than `nms_iou_threshold` of their union.
+
+    fast     one score a box, its best class; a box taken is given with its max_classes_per_detection best classes
+    regular  class by class, at most detections_per_class; the results are merged by score, the max_detections best stay
+
+Equal scores inside one box come in the order in which a partial heap sort leaves them. What no detection fills is 0 (the
+official fast variant leaves there what was in memory). With several threads the official regular variant merges in an
+order of chance where scores of two classes are equal; here it is always that of one thread.
+
+Source: LiteRT tflite/kernels/detection_postprocess.cc; std::partial_sort of libstdc++.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinyinterp.schema import TensorType
+from tinyinterp.schema.flexbuffer import decode
+
+from .contract import Arg, Call, Kernel, Op, Operand, Scratch, Shape, Status
+from .machine import exp64, f32, inline
+from .movement import status
+
+CROSSED = int(Status.CROSSED_BOX)
+NAME = "TFLite_Detection_PostProcess"
+
+
+class Options(NamedTuple):
+    """The FlexBuffer of the operator."""
+
+    most: int  # max_detections
+    classes_each: int  # max_classes_per_detection
+    per_class: int  # detections_per_class
+    regular: bool  # use_regular_nms
+    threshold: np.float32  # nms_score_threshold
+    overlap: np.float32  # nms_iou_threshold
+    classes: int  # num_classes
+    scales: tuple[float, float, float, float]  # y, x, h, w
+
+
+# ---------------------------------------------------------------------------------------------------------- shapes
+def options(call: Call) -> Options:
+    """What is missing is 0, as in the official interpreter, but for detections_per_class: 100."""
+    found = decode(call.operator.custom_options)
+    call.need(isinstance(found, dict), "the options are not a map")
+    values = {k: v for k, v in found.items() if isinstance(v, (bool, int, float))}
+    call.need(all(math.isfinite(v) for v in values.values()), "an option is not finite")
+
+    def number(name: str) -> Any:
+        return f32(values.get(name, 0))
+
+    y, x, h, w = (float(number(f"{axis}_scale")) for axis in "yxhw")
+    return Options(int(values.get("max_detections", 0)), int(values.get("max_classes_per_detection", 0)),
+                   int(values.get("detections_per_class", 100)), bool(values.get("use_regular_nms", False)),
+                   number("nms_score_threshold"), number("nms_iou_threshold"), int(values.get("num_classes", 0)), (y, x, h, w))
+
+
+def infer(call: Call) -> tuple[Shape, ...]:
+    boxes, scores, anchors, o = call.input(0).shape, call.input(1).shape, call.input(2).shape, options(call)
+    call.need(len(boxes) == 3 and boxes[0] == 1 and boxes[2] >= 4, f"boxes are {list(boxes)}, need [1, B, 4 or more]")
+    call.need(len(scores) == 3 and scores[:2] == boxes[:2], f"scores are {list(scores)}, need [1, {boxes[1]}, C]")
+    call.need(len(anchors) == 2 and anchors[0] >= boxes[1] and anchors[1] == 4, f"anchors are {list(anchors)}, not [B, 4]")
+    call.need(1 <= o.classes <= scores[2] <= o.classes + 1, f"num_classes is {o.classes} for scores of {scores[2]} classes")
+    call.need(o.classes_each > 0, f"max_classes_per_detection is {o.classes_each}")
+    call.need(o.most > 0 and o.per_class > 0, f"max_detections is {o.most}, detections_per_class {o.per_class}")
+    call.need(0 < o.overlap <= 1, f"nms_iou_threshold {o.overlap} is not in (0, 1]")
+    n = o.most * o.classes_each
+    return (1, n, 4), (1, n), (1, n), (1,)
+
+
+# ---------------------------------------------------------------------------------------- settled before the first run
+def affine(x: Operand) -> tuple[np.float32, np.float32]:
+    """(zero point, scale), such that (x - zero) * scale is the value; exact for floats."""
+    return (f32(0), f32(1)) if x.type == TensorType.FLOAT32 else (f32(x.zero_point), x.scale)
+
+
+def args(call: Call, params: None) -> tuple[Arg, ...]:
+    boxes, scores, anchors, o = call.input(0), call.input(1), call.input(2), options(call)
+    n, c = scores.shape[1:]
+    zero, scale = affine(scores)
+    # Eight at a time the product is float32, with the zero point's added; -0.0 adds nothing to a float.
+    shift = f32(-0.0) if scores.type == TensorType.FLOAT32 else f32(-float(zero) * float(scale))
+    per_class = min(o.per_class, o.most)
+    room = o.most + per_class
+    return (boxes.view(*boxes.shape[1:]), scores.view(n * c), anchors.view(), *affine(boxes), *affine(anchors),
+            zero, scale, shift, *o.scales, o.threshold, o.overlap,
+            c, o.classes, o.classes_each, o.most, per_class, int(o.regular),
+            Scratch(np.dtype("f4"), (n, 4)), Scratch(np.dtype("f4"), (n * c,)), Scratch(np.dtype("f4"), (n,)),
+            Scratch(np.dtype("i4"), (5, n)), Scratch(np.dtype("i4"), (max(n * o.classes, 1),)),
+            Scratch(np.dtype("f4"), (2, room)), Scratch(np.dtype("i4"), (4, room)),
+            *(y.view(*y.shape[1:]) if len(y.shape) > 1 else y.view() for y in call.outputs))
+
+
+# --------------------------------------------------------------------------------------------------------- kernels
+@inline
+def decode_boxes(boxes: Any, anchors: Any, box_zero: Any, box_scale: Any, anchor_zero: Any, anchor_scale: Any, y_scale: Any,
+                 x_scale: Any, h_scale: Any, w_scale: Any, corners: Any) -> Any:
+    """Center and size to corners: [B, 4]. Gives the first box that ends before it begins, or B."""
+    bad = len(corners)
+    for i in range(len(corners)):
+        ay = np.float64((f32(anchors[i, 0]) - anchor_zero) * anchor_scale)
+        ax = np.float64((f32(anchors[i, 1]) - anchor_zero) * anchor_scale)
+        ah = np.float64((f32(anchors[i, 2]) - anchor_zero) * anchor_scale)
+        aw = np.float64((f32(anchors[i, 3]) - anchor_zero) * anchor_scale)
+        y = f32(np.float64((f32(boxes[i, 0]) - box_zero) * box_scale) / y_scale * ah + ay)
+        x = f32(np.float64((f32(boxes[i, 1]) - box_zero) * box_scale) / x_scale * aw + ax)
+        h = f32(0.5 * exp64(np.float64((f32(boxes[i, 2]) - box_zero) * box_scale) / h_scale) * ah)
+        w = f32(0.5 * exp64(np.float64((f32(boxes[i, 3]) - box_zero) * box_scale) / w_scale) * aw)
+        corners[i, 0] = y - h
+        corners[i, 1] = x - w
+        corners[i, 2] = y + h
+        corners[i, 3] = x + w
+        if bad == len(corners) and (corners[i, 0] > corners[i, 2] or corners[i, 1] > corners[i, 3]):
+            bad = i
+    return bad
+
+
+@inline
+def overlap_of(corners: Any, i: Any, j: Any) -> Any:
+    """Intersection over union of two boxes; 0 when one of them has no area."""
+    area_i = (corners[i, 2] - corners[i, 0]) * (corners[i, 3] - corners[i, 1])
+    area_j = (corners[j, 2] - corners[j, 0]) * (corners[j, 3] - corners[j, 1])
+    if area_i <= f32(0) or area_j <= f32(0):
+        return f32(0)
+    top = corners[j, 0] if corners[i, 0] < corners[j, 0] else corners[i, 0]
+    left = corners[j, 1] if corners[i, 1] < corners[j, 1] else corners[i, 1]
+    bottom = corners[j, 2] if corners[j, 2] < corners[i, 2] else corners[i, 2]
+    right = corners[j, 3] if corners[j, 3] < corners[i, 3] else corners[i, 3]
+    h = f32(0) if bottom - top < f32(0) else bottom - top
+    w = f32(0) if right - left < f32(0) else right - left
+    return h * w / (area_i + area_j - h * w)
+
+
+@inline
+def sort_down(values: Any, order: Any, spare: Any, n: Any) -> None:
+    """order[:n] by falling value; of equal ones the first stays first. Merges runs of 1, 2, 4 …"""
+    width = 1
+    while width < n:
+        for start in range(0, n, 2 * width):
+            i, middle, end = start, min(start + width, n), min(start + 2 * width, n)
+            j = middle
+            for k in range(start, end):
+                if i < middle and (j >= end or not values[order[j]] > values[order[i]]):
+                    spare[k] = order[i]
+                    i += 1
+                else:
+                    spare[k] = order[j]
+                    j += 1
+        for k in range(n):
+            order[k] = spare[k]
+        width *= 2
+
+
+@inline
+def suppress(values: Any, corners: Any, threshold: Any, overlap: Any, limit: Any, lists: Any) -> Any:
+    """The indices of the boxes taken, best first, in lists[0]; gives how many. lists: [4 or more, B] int32."""
+    chosen, order, spare, alive = lists[0], lists[1], lists[2], lists[3]
+    n = 0
+    for i in range(len(values)):
+        if values[i] >= threshold:
+            order[n] = i
+            alive[n] = 1
+            n += 1
+    sort_down(values, order, spare, n)
+    taken = 0
+    for i in range(n):
+        if taken >= limit:
+            break
+        if alive[i] != 0:
+            chosen[taken] = order[i]
+            taken += 1
+            for j in range(i + 1, n):
+                if alive[j] != 0 and overlap_of(corners, order[i], order[j]) > overlap:
+                    alive[j] = 0
+    return taken
+
+
+@inline
+def place_in_heap(v: Any, at: Any, heap: Any, first: Any, hole: Any, n: Any, item: Any) -> None:
+    """libstdc++ __adjust_heap: from the hole down to a leaf, then up with the item. The least value is on top."""
+    top, child = hole, hole
+    while child < (n - 1) // 2:
+        child = 2 * (child + 1)
+        if v[at + heap[first + child]] > v[at + heap[first + child - 1]]:
+            child -= 1
+        heap[first + hole] = heap[first + child]
+        hole = child
+    if n & 1 == 0 and child == (n - 2) // 2:
+        child = 2 * (child + 1)
+        heap[first + hole] = heap[first + child - 1]
+        hole = child - 1
+    while hole > top and v[at + heap[first + (hole - 1) // 2]] > v[at + item]:
+        heap[first + hole] = heap[first + (hole - 1) // 2]
+        hole = (hole - 1) // 2
+    heap[first + hole] = item
+
+
+@inline
+def best_classes(v: Any, at: Any, n: Any, k: Any, heap: Any, first: Any) -> None:
+    """The k best of v[at : at + n], best first, in heap[first : first + k]: one by search, several by a heap sort."""
+    if k == 1:
+        best = 0
+        for i in range(1, n):
+            if v[at + i] > v[at + best] or (v[at + best] != v[at + best] and v[at + i] == v[at + i]):
+                best = i
+        heap[first] = best
+        return
+    for i in range(n):
+        heap[first + i] = i
+    for parent in range((k - 2) // 2, -1, -1):
+        place_in_heap(v, at, heap, first, parent, k, heap[first + parent])
+    for i in range(k, n):
+        if v[at + heap[first + i]] > v[at + heap[first]]:
+            item = heap[first + i]
+            heap[first + i] = heap[first]
+            place_in_heap(v, at, heap, first, 0, k, item)
+    for last in range(k - 1, 0, -1):
+        item = heap[first + last]
+        heap[first + last] = heap[first]
+        place_in_heap(v, at, heap, first, 0, last, item)
+
+
+@inline
+def merge_down(score: Any, what: Any, n: Any, m: Any) -> None:
+    """Rows 0 of score and 0, 1 of what: [:n] and [n : n + m] are sorted, now all are; of equal ones the first n stand first."""
+    for k in range(n + m):
+        score[1, k] = score[0, k]
+        what[2, k], what[3, k] = what[0, k], what[1, k]
+    i, j = 0, n
+    for k in range(n + m):
+        if i < n and (j >= n + m or not score[1, j] > score[1, i]):
+            source = i
+            i += 1
+        else:
+            source = j
+            j += 1
+        score[0, k] = score[1, source]
+        what[0, k], what[1, k] = what[2, source], what[3, source]
+
+
+@inline
+def give(corners: Any, box: Any, label: Any, score: Any, k: Any, y_boxes: Any, y_classes: Any, y_scores: Any) -> None:
+    """Detection k."""
+    for i in range(4):
+        y_boxes[k, i] = corners[box, i]
+    y_classes[k] = f32(label)
+    y_scores[k] = score
+
+
+def detect(boxes: Any, scores: Any, anchors: Any, box_zero: Any, box_scale: Any, anchor_zero: Any, anchor_scale: Any,
+           zero: Any, scale: Any, shift: Any, y_scale: Any, x_scale: Any, h_scale: Any, w_scale: Any, threshold: Any,
+           overlap: Any, columns: int, classes: int, classes_each: int, most: int, per_class: int, regular: int,
+           corners: Any, v: Any, values: Any, lists: Any, heap: Any, merged: Any, what: Any,
+           y_boxes: Any, y_classes: Any, y_scores: Any, y_number: Any) -> int:
+    """The definition. corners to what: scratch."""
+    n, offset = len(values), columns - classes
+    bad = decode_boxes(boxes, anchors, box_zero, box_scale, anchor_zero, anchor_scale, y_scale, x_scale, h_scale, w_scale,
+                       corners)
+    if bad < n:
+        return status(CROSSED, bad)  # type: ignore[no-any-return]
+    for i in range(len(v) // 8 * 8):
+        v[i] = f32(scores[i]) * scale + shift
+    for i in range(len(v) // 8 * 8, len(v)):
+        v[i] = f32((np.float64(scores[i]) - np.float64(zero)) * np.float64(scale))
+    for k in range(len(y_scores)):
+        y_scores[k] = y_classes[k] = y_boxes[k, 0] = y_boxes[k, 1] = y_boxes[k, 2] = y_boxes[k, 3] = f32(0)
+    taken = 0
+    if regular != 0:
+        for c in range(classes):
+            for i in range(n):
+                values[i] = v[i * columns + c + offset]
+            more = suppress(values, corners, threshold, overlap, per_class, lists)
+            for k in range(more):
+                merged[0, taken + k] = values[lists[0, k]]
+                what[0, taken + k], what[1, taken + k] = lists[0, k], c
+            merge_down(merged, what, taken, more)
+            taken = min(taken + more, most)
+        for k in range(taken):
+            give(corners, what[0, k], what[1, k], merged[0, k], k, y_boxes, y_classes, y_scores)
+    else:
+        each = min(classes_each, classes)
+        for i in range(n):
+            best_classes(v, i * columns + offset, classes, each, heap, i * classes)
+            values[i] = v[i * columns + offset + int(heap[i * classes])]
+        taken = suppress(values, corners, threshold, overlap, most, lists)
+        for k in range(taken):
+            box = int(lists[0, k])
+            for c in range(each):
+                label = int(heap[box * classes + c])
+                give(corners, box, label, v[box * columns + offset + label], k * classes_each + c, y_boxes, y_classes, y_scores)
+    y_number[0] = f32(taken)
+    return 0
+
+
+# -------------------------------------------------------------------------------------------------------------- op
+def takes(call: Call) -> bool:
+    boxes, scores, anchors = call.input(0).type, call.input(1).type, call.input(2).type
+    both = (TensorType.FLOAT32, TensorType.UINT8)
+    return boxes == anchors and boxes in both and scores in both and all(y.type == TensorType.FLOAT32 for y in call.outputs)
+
+
+DETECTION_POSTPROCESS = Op(
+    NAME, (3, 3), (4, 4), ("float32", "uint8"), infer,
+    (Kernel("detection_postprocess", detect, args, when=takes),),
+    "LiteRT tflite/kernels/detection_postprocess.cc")
