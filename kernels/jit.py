@@ -18,6 +18,7 @@ import hashlib
 import inspect
 import os
 import sys
+import threading
 import time
 import types as python
 from collections.abc import Callable, Sequence
@@ -324,6 +325,7 @@ def load(code: bytes, symbol: str) -> int:
 
 _addresses: dict[tuple[Any, tuple[str, ...]], int] = {}
 _symbols: dict[str, int] = {}
+_LOCK = threading.RLock()  # neither the compiler nor the loader takes two threads at once
 
 
 def address_of(kernel: Kernel, args: Sequence[Arg]) -> int:
@@ -339,15 +341,16 @@ def address_of(kernel: Kernel, args: Sequence[Arg]) -> int:
 
 def native(symbol: str, key: str, name: str, make: Callable[[], bytes]) -> int:
     """The address of a symbol, whose object code comes from the cache or from `make`."""
-    if symbol in _symbols:
+    with _LOCK:
+        if symbol in _symbols:
+            return _symbols[symbol]
+        code = read_cache(key)
+        if code is None:
+            with _progress(name):
+                code = make()
+            write_cache(key, code)
+        _symbols[symbol] = load(code, symbol)
         return _symbols[symbol]
-    code = read_cache(key)
-    if code is None:
-        with _progress(name):
-            code = make()
-        write_cache(key, code)
-    _symbols[symbol] = load(code, symbol)
-    return _symbols[symbol]
 
 
 class _progress:
