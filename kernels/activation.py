@@ -8,8 +8,8 @@
 On 8 bits all of them are tables (`lut.py`). The RELUs and LEAKY_RELU rescale from sx to sy in fixed point, the delegate's
 LEAKY_RELU in steps of 1/256; HARD_SWISH works in 16 bits throughout.
 
-Floats of the builtin (which a default run uses for a shape the delegate refuses) are the reference's: the official ones
-change from build to build.
+Without the delegate floats are the reference's; a default run has the builtin's own (`float_builtin.py`) for the shapes that
+the delegate refuses.
 
 Source: LiteRT tflite/kernels/activations.cc, internal/reference/{logistic,tanh,leaky_relu,hard_swish,reference_ops}.h;
 XNNPACK src/f32-vclamp, f32-vlrelu, qs8-vlrelu, src/operators/unary-elementwise-nc.c.
@@ -29,6 +29,7 @@ from tinyinterp.schema import BuiltinOperator
 from . import float_math
 from .contract import ALL, BUILTIN, DELEGATE, Arg, Call, Kernel, Op, never
 from .delegate import EIGHT_BIT
+from .float_builtin import hard_swish_float_builtin, logistic_float_builtin, tanh_float_builtin
 from .float_math import SIGN
 from .logistic16 import (
     high_mul16,
@@ -271,7 +272,7 @@ LOGISTIC = Op(
     infer=same_shape,
     kernels=(
         Kernel("logistic_8bit", lookup, logistic_table, ALL, is_8bit, elements),
-        *floats("logistic", logistic_reference, float_math.logistic, float_math.logistic_avx2),
+        *floats("logistic", logistic_reference, float_math.logistic, float_math.logistic_avx2, logistic_float_builtin),
         Kernel("logistic_int16_newton", logistic_int16_newton, newton_args((0,), True), frozenset({BUILTIN}),
                needs_newton((0,)), elements),
         Kernel("logistic_int16", logistic_int16, table_args((0,), True), NOT_DELEGATED, is_int16, elements),
@@ -283,7 +284,7 @@ TANH = Op(
     infer=same_shape,
     kernels=(
         Kernel("tanh_8bit", lookup, tanh_table, ALL, is_8bit, elements),
-        *floats("tanh", tanhf, float_math.tanh),
+        *floats("tanh", tanhf, float_math.tanh, builtin=tanh_float_builtin),
         Kernel("tanh_int16_newton", tanh_int16_newton, newton_args((0, 1), False), frozenset({BUILTIN}),
                needs_newton((0, 1)), elements),
         Kernel("tanh_int16", tanh_int16, table_args((0, 1), False), NOT_DELEGATED, is_int16, elements),
@@ -329,7 +330,7 @@ HARD_SWISH = Op(
     code=BuiltinOperator.HARD_SWISH, inputs=(1, 1), outputs=(1, 1), types=("float32", "int8", "uint8"), infer=same_shape,
     kernels=(
         Kernel("hard_swish_8bit", lookup, hard_swish_table, NOT_DELEGATED, is_8bit, elements),
-        *floats("hard_swish", hard_swish_reference, float_math.hard_swish),
+        *floats("hard_swish", hard_swish_reference, float_math.hard_swish, builtin=hard_swish_float_builtin),
     ),
     delegated=delegated_float, spec=f"{ACTIVATIONS}, HardSwishEval", max_version=1,
 )

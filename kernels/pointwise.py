@@ -117,10 +117,13 @@ def delegated(call: Call) -> bool:
 
 # ----------------------------------------------------------------------------------------------------------------- lists
 def floats(name: str, reference: Callable[..., Any], delegate: Callable[..., Any],
-           avx2: Callable[..., Any] | None = None) -> tuple[Kernel, ...]:
+           avx2: Callable[..., Any] | None = None, builtin: Callable[..., None] | None = None) -> tuple[Kernel, ...]:
     """The float32 kernels of an op: the reference's function, the delegate's, and the delegate's without AVX-512 where
-    that is another one. The reference's also stands for the builtin's."""
-    kernels = [Kernel(f"{name}_float32_reference", each(reference), flat_args, NOT_DELEGATED, is_float, elements)]
+    that is another one. The reference's is the builtin's too, unless that has a kernel of its own."""
+    serves = frozenset({REFERENCE}) if builtin else NOT_DELEGATED
+    kernels = [Kernel(f"{name}_float32_reference", each(reference), flat_args, serves, is_float, elements)]
+    if builtin:
+        kernels.append(Kernel(f"{name}_float32_builtin", builtin, flat_args, frozenset({BUILTIN}), is_float, elements))
     when = is_float_avx512 if avx2 else is_float
     kernels.append(Kernel(f"{name}_float32_delegate", each(delegate), flat_args, frozenset({DELEGATE}), when, elements))
     if avx2:

@@ -11,7 +11,7 @@ from tests.harness import NUMERICS, check, cut, operators, ours
 from tests.kernels.values import everything, floats, quantizations
 from tinyinterp.errors import QuantError, ShapeError, UnsupportedOpError
 from tinyinterp.schema import Model, options
-from tinyinterp.schema.build import one_op, tensor
+from tinyinterp.schema.build import model_of, one_op, operator, tensor
 
 RELUS = ("RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1")
 FLOATS = (*RELUS, "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH")
@@ -67,9 +67,17 @@ def test_shapes(shape: tuple[int, ...]) -> None:
 
 
 def test_seven_dimensions_are_not_delegated() -> None:
-    x = floats(256, 3)
-    for name in ("RELU6", "LEAKY_RELU"):
-        check(model(name, "float32", (1, 1, 1, 1, 1, 2, 128)), ("default",), inputs={0: x.reshape(1, 1, 1, 1, 1, 2, 128)})
+    """The builtin's floats: blocks of 4 and a tail."""
+    x = floats(1003, 3).reshape(1, 1, 1, 1, 1, 17, 59)
+    for name in FLOATS:
+        check(model(name, "float32", x.shape), ("default",), inputs={0: x}, runs=1)
+
+
+def test_a_shape_that_a_run_tells_is_delegated() -> None:
+    x, shape, y, z = (tensor("x", "float32", (4, 30)), tensor("shape", "int32", (2,)), tensor("y", "float32", (1, 1)),
+                      tensor("z", "float32", (1, 1)))
+    made = model_of([operator("RESHAPE", [x, shape], [y], options.ReshapeOptions()), operator("LOGISTIC", [y], [z])])
+    check(made, ("default",), inputs={1: np.array([10, 12], np.int32)})
 
 
 @pytest.mark.parametrize("alpha", [0.0, -0.0, 1e-40, np.inf, np.nan, 2.0, -0.3, 1.17549435e-38])
