@@ -17,8 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from tinyinterp.schema import TensorType
-
 from . import jit
 from .contract import Arg, Call, Kernel, Maker, Scratch
 from .gemm import BLOCK, Product, pad_image
@@ -150,11 +148,12 @@ def wrapped(sums: np.ndarray) -> np.ndarray:
 
 
 def known(call: Call) -> bool:
-    """Weights and bias are known before the first run, and `split_weights` holds: all do but 255 at zero point 0."""
+    """Weights and bias are known before the first run, and `split_weights` holds: all do but a weight 255 above the zero
+    point."""
     if any(o is not None and o.known is None for o in call.inputs[1:3]):
         return False
     w = call.input(1)
-    return w.type != TensorType.UINT8 or w.zero_point > 0 or bool((np.asarray(w.known) != 255).all())
+    return int(np.max(np.asarray(w.known), initial=0)) - (w.zero_point if w.quantized else 0) < 255
 
 
 def bounded(call: Call, p: Product, scales: Callable[[Call], tuple[np.ndarray, np.ndarray]]) -> bool:
