@@ -44,9 +44,13 @@ def panels_of(values: np.ndarray, groups: int, nr: int) -> np.ndarray:
 
 def split_weights(w: np.ndarray, w_zero: int) -> tuple[np.ndarray, np.ndarray | None]:
     """w - w_zero as a + b in int8; b is None when one byte is enough."""
-    v = w.astype(np.int32) - w_zero
+    if w.dtype == np.int8 and w_zero == 0:
+        return w, None
+    if w.size and -128 <= int(w.min()) - w_zero and int(w.max()) - w_zero <= 127:
+        return (w.view(np.uint8) - np.uint8(w_zero & 255)).view(np.int8), None  # modulo 256, and the result fits a byte
+    v = w.astype(np.int16) - np.int16(w_zero)
     a = np.clip(v, -128, 127)
-    return a.astype(np.int8), None if np.array_equal(a, v) else (v - a).astype(np.int8)
+    return a.astype(np.int8), (v - a).astype(np.int8)
 
 
 def pack_quads(w: np.ndarray, groups: int, nr: int, taps: int) -> np.ndarray:
@@ -157,9 +161,10 @@ def known(call: Call) -> bool:
 
 
 def bounded(call: Call, p: Product, scales: Callable[[Call], tuple[np.ndarray, np.ndarray]]) -> bool:
-    """No sum leaves int32 and no scaled sum leaves what a conversion to int32 takes: proved from the weights."""
-    most = np.abs(p.w.reshape(p.w.shape[0], -1).astype(np.int64) - p.w_zero).sum(axis=1) * 255 + np.abs(p.bias.astype(np.int64))
-    multiplier, shift = scales(call)
-    if multiplier.dtype.kind == "f":
-        return bool((most * np.abs(multiplier.astype(np.float64)) < 2**30).all()) and bool((most < 2**31).all())
-    return bool((most * 2.0 ** np.maximum(shift, 0) < 2**31).all())
+    """No scaled sum leaves what a conversion to int32 takes: proved from the weights. (Sums themselves wrap, as officially.)"""
+    multiplier, _ = scales(call)
+    if multiplier.dtype.kind != "f":
+        return True
+    w = p.w.reshape(p.w.shape[0], -1).astype(np.int64) - p.w_zero
+    most = np.minimum(np.abs(w).sum(axis=1) * 255 + np.abs(p.bias.astype(np.int64)), 2**31)
+    return bool((most * np.abs(multiplier.astype(np.float64)) < 2**30).all())
