@@ -165,6 +165,9 @@ def bounded(call: Call, p: Product, scales: Callable[[Call], tuple[np.ndarray, n
     multiplier, _ = scales(call)
     if multiplier.dtype.kind != "f":
         return True
-    w = p.w.reshape(p.w.shape[0], -1).astype(np.int64) - p.w_zero
-    most = np.minimum(np.abs(w).sum(axis=1) * 255 + np.abs(p.bias.astype(np.int64)), 2**31)
-    return bool((most * np.abs(multiplier.astype(np.float64)) < 2**30).all())
+    w, bias, scale = p.w.reshape(p.w.shape[0], -1), np.abs(p.bias.astype(np.int64)), np.abs(multiplier.astype(np.float64))
+    # What any weights of the type could sum to is nearly always small enough: then these need not be looked at.
+    if (np.minimum(w.shape[1] * 255 * 255 + bias, 2**31) * scale < 2**30).all():
+        return True
+    most = np.minimum(np.abs(w.astype(np.int64) - p.w_zero).sum(axis=1) * 255 + bias, 2**31)
+    return bool((most * scale < 2**30).all())
