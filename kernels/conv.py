@@ -37,7 +37,7 @@ from .gemm import Product, conv_gemm
 from .gemm_amx import conv_amx
 from .gemm_int import conv_gemm_int
 from .machine import f32, fma
-from .numerics import REQUANTIZE, clamp, float_range, padding, product_scales, quantized_range
+from .numerics import REQUANTIZE, clamp, float_range, padding, product_scales, quantized_range, wrap32
 from .product import block_of, order_of, sum_of_products
 
 
@@ -212,7 +212,7 @@ def conv_quantized(requantize: Callable[..., Any]) -> Callable[..., None]:
                             if 0 <= r < x.shape[1] and 0 <= s < x.shape[2]:
                                 for c in range(w.shape[3]):
                                     acc += (int(x[n, r, s, first + c]) - x_zero) * (int(w[o, p, q, c]) - w_zero)
-                    y[n, i, j, o] = clamp(requantize(acc, multiplier[o], shift[o]) + y_zero, lo, hi)
+                    y[n, i, j, o] = clamp(requantize(wrap32(acc), multiplier[o], shift[o]) + y_zero, lo, hi)
 
     return run
 

@@ -24,13 +24,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tinyinterp.schema import BuiltinOperator, TensorType
 
 from .contract import BUILTIN, DELEGATE, REFERENCE, Call, Kernel, Op, Shape
-from .conv import float_args, is_8bit, is_float, quantized_args, rows
+from .conv import bias_or_zeros, float_args, float_clamp, is_8bit, is_float, quantized_args, rows, window
 from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
+from .gemm import Product, conv_gemm
+from .gemm_int import conv_gemm_int
 from .machine import f32, fma
-from .numerics import clamp, padding, requantize_builtin, requantize_delegate, requantize_reference
+from .numerics import clamp, padding, product_scales, requantize_builtin, requantize_delegate, requantize_reference, wrap32
 from .windows import depthwise_8bit, depthwise_float
 
 
@@ -139,9 +143,9 @@ def depthwise_quantized(whole: Callable[..., Any], rest: Callable[..., Any]) -> 
                             if 0 <= r < x.shape[1] and 0 <= s < x.shape[2]:
                                 acc += (int(x[n, r, s, o // multiple]) - x_zero) * (int(w[0, p, q, o]) - w_zero)
                     if o < grouped:
-                        acc = whole(acc, multiplier[o], shift[o])
+                        acc = whole(wrap32(acc), multiplier[o], shift[o])
                     else:
-                        acc = rest(acc, multiplier[o], shift[o])
+                        acc = rest(wrap32(acc), multiplier[o], shift[o])
                     y[n, i, j, o] = clamp(acc + y_zero, lo, hi)
 
     return run
@@ -160,6 +164,33 @@ def delegated(call: Call) -> bool:
             and call.options.depth_multiplier * x.shape[3] == w.shape[3])
 
 
+def product(call: Call) -> Product:
+    """A convolution of as many groups as input channels: how several output channels for each are computed."""
+    x, w, y = call.input(0), call.input(1), call.output
+    assert w.known is not None
+    kh, kw, channels = w.shape[1:]
+    bias = bias_or_zeros(call, channels, np.float32 if w.dtype == np.float32 else np.int32)
+    return Product(x.view(), x.shape, w.known.reshape(kh, kw, channels).transpose(2, 0, 1)[..., None], bias, window(call),
+                   y.view(), y.shape, w.zero_point if w.dtype == np.uint8 else 0)
+
+
+def scales(call: Call) -> tuple[np.ndarray, np.ndarray]:
+    return product_scales(call, call.input(0), call.input(1), call.input(1).shape[3])
+
+
+def several(call: Call) -> bool:
+    """More than one output channel for each input channel: the delegate takes the taps row by row then, like everybody."""
+    return call.input(1).shape[3] > call.input(0).shape[3] and call.output.size > 0 and call.numerics != BUILTIN
+
+
+def is_multiple_float(call: Call) -> bool:
+    return is_float(call) and several(call)
+
+
+def is_multiple_8bit(call: Call) -> bool:
+    return is_8bit(call) and several(call)
+
+
 REFERENCE_8BIT = depthwise_quantized(requantize_reference, requantize_reference)
 
 DEPTHWISE_CONV_2D = Op(
@@ -172,6 +203,8 @@ DEPTHWISE_CONV_2D = Op(
     kernels=(
         depthwise_float(is_float),
         depthwise_8bit(is_8bit),
+        conv_gemm("depthwise", product, is_multiple_float, float_clamp),
+        conv_gemm_int("depthwise", product, is_multiple_8bit, {n: n for n in (REFERENCE, DELEGATE)}, scales),
         Kernel("depthwise_float32_delegate", depthwise_float_delegate, float_args(3), frozenset({DELEGATE}), is_float, rows),
         Kernel("depthwise_float32_builtin", depthwise_float_builtin, float_args(3), frozenset({BUILTIN}), is_float, rows),
         Kernel("depthwise_float32_reference", depthwise_float_reference, float_args(3), frozenset({REFERENCE}), is_float, rows),

@@ -41,6 +41,7 @@ from .numerics import (
     requantize_builtin,
     requantize_delegate,
     requantize_double,
+    wrap32,
 )
 from .product import block_of, order_of, sum_of_products
 
@@ -151,7 +152,7 @@ def fully_connected_quantized(requantize: Callable[..., Any]) -> Callable[..., N
             acc = int(bias[o])
             for k in range(x.shape[1]):
                 acc += (int(x[m, k]) - x_zero) * (int(w[o, k]) - w_zero)
-            y[m, o] = clamp(requantize(acc, factor[o], shift[o]) + y_zero, lo, hi)
+            y[m, o] = clamp(requantize(wrap32(acc), factor[o], shift[o]) + y_zero, lo, hi)
 
     return run
 

@@ -96,8 +96,8 @@ def conv_amx_run(tail: str, signed: bool) -> Callable[..., None]:
 
     def run(x: Any, image: Any, top: int, left: int, reach: int, fill: int, w: Any, bias: Any, multiplier: Any, shift: Any,
             starts: Any, x_rows: Any, y_rows: Any, stride: int, runs: Any, k: int, gathered: int, passes: int, windows: Any,
-            steps: int, sums: Any, config: Any, count: int, by_panel: int, y_zero: int, lo: int, hi: int, y: Any, begin: int, end: int,
-            thread: int) -> None:
+            steps: int, sums: Any, config: Any, count: int, by_panel: int, y_zero: int, lo: int,
+            hi: int, y: Any, begin: int, end: int, thread: int) -> None:
         first, last = (0, starts.shape[0] // 2) if by_panel else (begin, end)
         panel0, panel1 = (begin, end) if by_panel else (0, w.shape[0])
         base = address(x)

@@ -30,12 +30,12 @@ TAPS = 49  # the widest window that is written out
 
 
 @cache
-def depthwise_rows(kh: int, kw: int, sw: int, px: int, lanes: int, fused: bool, order: str) -> Callable[..., None]:
+def depthwise_rows(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, fused: bool, order: str) -> Callable[..., None]:
     """The driver for float32. units: rows of y."""
-    group = depthwise_f32(kh, kw, sw, 1, px, lanes, fused, order)
+    group = depthwise_f32(kh, kw, sw, dilated, px, lanes, fused, order)
 
-    def run(x: Any, outside: Any, w: Any, bias: Any, table: Any, sh: int, sw: int, dh: int, top: int, left: int, lo: Any, hi: Any,
-            y: Any, begin: int, end: int, thread: int) -> None:
+    def run(x: Any, outside: Any, w: Any, bias: Any, table: Any, sh: int, sw: int, dh: int, dw: int, top: int, left: int,
+            lo: Any, hi: Any, y: Any, begin: int, end: int, thread: int) -> None:
         rows = address(table) + thread * table.shape[1] * 8
         line = x.shape[2] * x.shape[3] * 4
         for row in range(begin, end):
@@ -46,7 +46,7 @@ def depthwise_rows(kh: int, kw: int, sw: int, px: int, lanes: int, fused: bool, 
             j = 0
             while j < y.shape[2]:
                 at = min(j, y.shape[2] - px)
-                group(rows, at * sw - left, x.shape[2], x.shape[3], address(outside), address(w), address(bias),
+                group(rows, at * sw - left, dw, x.shape[2], x.shape[3], address(outside), address(w), address(bias),
                       address(y) + (row * y.shape[2] + at) * y.shape[3] * 4, lo, hi)
                 j += px
 
@@ -54,13 +54,13 @@ def depthwise_rows(kh: int, kw: int, sw: int, px: int, lanes: int, fused: bool, 
 
 
 @cache
-def depthwise_rows_i8(kh: int, kw: int, sw: int, px: int, lanes: int, vnni: bool, tail: str, signed: bool,
+def depthwise_rows_i8(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, vnni: bool, tail: str, signed: bool,
                       passes: int) -> Callable[..., None]:
     """The driver for 8 bits. units: rows of y."""
-    group = depthwise_i8(kh, kw, sw, 1, px, lanes, vnni, tail, signed, passes)
+    group = depthwise_i8(kh, kw, sw, dilated, px, lanes, vnni, tail, signed, passes)
 
-    def run(x: Any, outside: Any, w: Any, bias: Any, multiplier: Any, shift: Any, table: Any, sh: int, sw: int, dh: int, top: int,
-            left: int, y_zero: int, lo: int, hi: int, y: Any, begin: int, end: int, thread: int) -> None:
+    def run(x: Any, outside: Any, w: Any, bias: Any, multiplier: Any, shift: Any, table: Any, sh: int, sw: int, dh: int,
+            dw: int, top: int, left: int, y_zero: int, lo: int, hi: int, y: Any, begin: int, end: int, thread: int) -> None:
         rows = address(table) + thread * table.shape[1] * 8
         line = x.shape[2] * x.shape[3]
         for row in range(begin, end):
@@ -71,7 +71,7 @@ def depthwise_rows_i8(kh: int, kw: int, sw: int, px: int, lanes: int, vnni: bool
             j = 0
             while j < y.shape[2]:
                 at = min(j, y.shape[2] - px)
-                group(rows, at * sw - left, x.shape[2], x.shape[3], address(outside), address(w), address(bias),
+                group(rows, at * sw - left, dw, x.shape[2], x.shape[3], address(outside), address(w), address(bias),
                       address(multiplier), address(shift), address(y) + (row * y.shape[2] + at) * y.shape[3], y_zero, lo, hi)
                 j += px
 
@@ -91,11 +91,13 @@ def depthwise_float(is_float: Callable[[Call], bool]) -> Maker:
 
         def args(call: Call, params: None) -> tuple[Arg, ...]:
             return (x.view(), np.zeros(channels, np.float32), w.view(), bias_or_zeros(call, channels, np.float32),
-                    Scratch(np.dtype(np.int64), (call.threads, kh)), at.stride_h, at.stride_w, at.dilation_h, at.top, at.left,
+                    Scratch(np.dtype(np.int64), (call.threads, kh)), at.stride_h, at.stride_w, at.dilation_h,
+                    at.dilation_w, at.top, at.left,
                     *float_range(o.fused_activation_function, call), call.output.view())
 
-        run = depthwise_rows(kh, kw, o.stride_w, px, LANES[level], fused, order)
-        return Kernel(f"depthwise_{kh}x{kw}s{o.stride_w}_{px}px_float32_{call.numerics}_{jit.isa()}", run, args, split=output_rows)
+        run = depthwise_rows(kh, kw, o.stride_w, at.dilation_w > 1, px, LANES[level], fused, order)
+        name = f"depthwise_{kh}x{kw}s{o.stride_w}{'d' * (at.dilation_w > 1)}_{px}px_float32_{call.numerics}_{jit.isa()}"
+        return Kernel(name, run, args, split=output_rows)
 
     return make
 
@@ -125,12 +127,13 @@ def depthwise_8bit(is_8bit: Callable[[Call], bool]) -> Maker:
             multiplier, shift = product_scales(call, x, w, channels)
             outside = np.full(channels + 64, x.zero_point, x.dtype)
             return (x.view(), outside, np.concatenate(packed, axis=1), wrapped(bias)[take], multiplier[take], shift[take],
-                    Scratch(np.dtype(np.int64), (call.threads, kh)), at.stride_h, at.stride_w, at.dilation_h, at.top, at.left,
+                    Scratch(np.dtype(np.int64), (call.threads, kh)), at.stride_h, at.stride_w, at.dilation_h,
+                    at.dilation_w, at.top, at.left,
                     call.output.zero_point, *quantized_range(o.fused_activation_function, call), call.output.view())
 
-        run = depthwise_rows_i8(kh, kw, o.stride_w, px, lanes, level in ("amx", "vnni"), tail, signed, 1 if high is None else 2)
+        run = depthwise_rows_i8(kh, kw, o.stride_w, at.dilation_w > 1, px, lanes, level in ("amx", "vnni"), tail, signed, 1 if high is None else 2)
         used = "vnni" if level == "amx" else level
-        return Kernel(f"depthwise_{kh}x{kw}s{o.stride_w}_{px}px_{4 * lanes}c_{x.dtype}_{call.numerics}_{used}", run, args,
+        return Kernel(f"depthwise_{kh}x{kw}s{o.stride_w}{'d' * (at.dilation_w > 1)}_{px}px_{4 * lanes}c_{x.dtype}_{call.numerics}_{used}", run, args,
                       split=output_rows)
 
     return make
@@ -139,8 +142,7 @@ def depthwise_8bit(is_8bit: Callable[[Call], bool]) -> Maker:
 def pixels(call: Call) -> int:
     """PX for a call: pixels of a row computed together, 0 when its window is not written out."""
     x, w, o = call.input(0), call.input(1), call.options
-    written = (w.shape[3] == x.shape[3] and o.dilation_w_factor == 1 and w.shape[1] * w.shape[2] <= TAPS
-               and o.stride_w <= w.shape[2] and call.output.size > 0)
+    written = (w.shape[3] == x.shape[3] and w.shape[1] * w.shape[2] <= TAPS and call.output.size > 0)
     if jit.level() == "portable" or jit.DISABLED or not written:
         return 0
     return 4 if call.output.shape[2] >= 4 else 1
@@ -181,10 +183,10 @@ def chunk_channels(channels: int, wide: int) -> np.ndarray:
 
 
 def bounded(call: Call) -> bool:
-    """No scaled sum leaves what a conversion to int32 takes."""
+    """No scaled sum leaves what a conversion to int32 takes. (Sums themselves wrap, as officially.)"""
+    multiplier, _ = product_scales(call, call.input(0), call.input(1), call.input(0).shape[3])
+    if multiplier.dtype.kind != "f":
+        return True
     bias = np.asarray(bias_or_zeros(call, call.input(0).shape[3], np.int32)).astype(np.int64)
     most = np.abs(weights(call).astype(np.int64) - zero_of(call)).sum(axis=(0, 1)) * 255 + np.abs(bias)
-    multiplier, shift = product_scales(call, call.input(0), call.input(1), call.input(0).shape[3])
-    if multiplier.dtype.kind == "f":
-        return bool((most * multiplier.astype(np.float64) < 2**30).all())
-    return bool((most * 2.0 ** np.maximum(shift, 0) < 2**31).all())
+    return bool((np.minimum(most, 2**31) * multiplier.astype(np.float64) < 2**30).all())

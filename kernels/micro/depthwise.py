@@ -26,36 +26,51 @@ if TYPE_CHECKING:
     from .vectors import Code, Value
 
 
-def _pointers(code: Code, rows: Value, first: Value, width: Value, channel_bytes: Value, outside: Value, height: int,
-              columns: int, dilation: int) -> list[list[Value]]:
+def columns_of(kw: int, sw: int, dilated: bool, px: int) -> list[tuple[int, int]]:
+    """The columns of a group's patch as (a, b): a cells and b dilations after the first one. With dilation 1 neighbours
+    share columns (b is 0); else every tap of every pixel is a column of its own."""
+    if dilated:
+        return sorted(((p * sw, q) for p in range(px) for q in range(kw)), key=lambda c: (c[1], c[0]))
+    return [(c, 0) for c in sorted({p * sw + q for p in range(px) for q in range(kw)})]
+
+
+def users_of(column: tuple[int, int], kw: int, sw: int, dilated: bool, px: int) -> list[tuple[int, int]]:
+    """The (pixel, tap) pairs that read a column."""
+    a, b = column
+    if dilated:
+        return [(a // sw, b)]
+    return [(p, a - p * sw) for p in range(px) if 0 <= a - p * sw < kw]
+
+
+def _pointers(code: Code, rows: Value, first: Value, dilation: Value, width: Value, channel_bytes: Value, outside: Value,
+              height: int, columns: list[tuple[int, int]]) -> list[list[Value]]:
     """The address of cell [row][column] of the group's patch, or of the padding."""
     zero = code.constant(0)
     base = [code.load(rows + 8 * r, code.I64) for r in range(height)]
     there = [code.less(zero, b) for b in base]
     made: list[list[Value]] = [[] for _ in range(height)]
-    for c in range(columns):
-        at = first + c * dilation
+    for a, b in columns:
+        at = first + a + dilation * b if b else first + a
         inside = code.less(at, width) & code.less(code.constant(-1), at)
         for r in range(height):
             made[r].append(code.select(inside & there[r], base[r] + at * channel_bytes, outside))
     return made
 
 
-def depthwise_f32(kh: int, kw: int, sw: int, dw: int, px: int, lanes: int, fused: bool, order: str) -> Callable[..., Any]:
-    """The group as a microkernel of (rows, first, width, channels, outside, w, bias, y, lo, hi).
+def depthwise_f32(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, fused: bool, order: str) -> Callable[..., Any]:
+    """The group as a microkernel of (rows, first, dilation, width, channels, outside, w, bias, y, lo, hi).
 
     rows: address of int64 [KH]; first: the group's first input column; w: float32 [KH, KW, channels]; y: the first pixel.
     """
-    step = sw // dw if sw % dw == 0 else 1
-    columns = (px - 1) * step + kw
+    columns = columns_of(kw, sw, dilated, px)
 
-    @microkernel(*["int64"] * 8, "float32", "float32")
-    def group(code: Code, rows: Value, first: Value, width: Value, channels: Value, outside: Value, w: Value, bias: Value,
+    @microkernel(*["int64"] * 9, "float32", "float32")
+    def group(code: Code, rows: Value, first: Value, dilation: Value, width: Value, channels: Value, outside: Value, w: Value, bias: Value,
               y: Value, lo: Value, hi: Value) -> None:
         kind, line = code.vector(code.F32, lanes), channels * 4
-        cell = _pointers(code, rows, first, width, line, outside, kh, columns, dw)
+        cell = _pointers(code, rows, first, dilation, width, line, outside, kh, columns)
         least, most = code.splat(lo, kind), code.splat(hi, kind)
-        taps = [(r, c) for c in range(columns) for r in range(kh)]
+        taps = [(r, c) for c in range(len(columns)) for r in range(kh)]
         if order == "rows":
             taps.sort()
 
@@ -67,10 +82,9 @@ def depthwise_f32(kh: int, kw: int, sw: int, dw: int, px: int, lanes: int, fused
             acc = [start if fused else code.constant(0.0, kind)] * px
             for r, c in taps:
                 x = load(cell[r][c] + offset)
-                for p in range(px):
-                    if 0 <= (q := c - p * step) < kw:
-                        weight = load(w + line * (r * kw + q) + offset)
-                        acc[p] = code.fma(x, weight, acc[p]) if fused else acc[p] + x * weight
+                for p, q in users_of(columns[c], kw, sw, dilated, px):
+                    weight = load(w + line * (r * kw + q) + offset)
+                    acc[p] = code.fma(x, weight, acc[p]) if fused else acc[p] + x * weight
             for p in range(px):
                 value = code.least(most, code.most(least, acc[p] if fused else acc[p] + start))
                 if mask is None:
@@ -113,26 +127,25 @@ def _interleave(code: Code, four: list[Value]) -> list[Value]:
     return [code.cast(_unpack(code, a, b, h, 2), kind) for a, b in zip(low, high) for h in (False, True)]
 
 
-def depthwise_i8(kh: int, kw: int, sw: int, dw: int, px: int, lanes: int, vnni: bool, tail: str, signed: bool,
+def depthwise_i8(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, vnni: bool, tail: str, signed: bool,
                  passes: int) -> Callable[..., Any]:
-    """The group as a microkernel of (rows, first, width, channels, outside, w, bias, multiplier, shift, y, y_zero, lo, hi).
+    """The group as a microkernel of (rows, first, dilation, width, channels, outside, w, bias, multiplier, shift, y, y_zero, lo, hi).
 
     Channels go in chunks of 4 * lanes, the last one overlapping the one before; fewer channels than a chunk are masked.
     For every chunk, from its own start: w: [passes, ceil(KH / 4), KW, 4 * lanes, 4] int8, bias, multiplier, shift [4 * lanes].
     """
-    step = sw // dw if sw % dw == 0 else 1
-    columns, quads, wide = (px - 1) * step + kw, -(-kh // 4), 4 * lanes
+    columns, quads, wide = columns_of(kw, sw, dilated, px), -(-kh // 4), 4 * lanes
     width_bits = lanes * 32
     pack_dw = {512: "llvm.x86.avx512.packssdw.512", 256: "llvm.x86.avx2.packssdw", 128: "llvm.x86.sse2.packssdw.128"}[width_bits]
     pack_wb = {512: "llvm.x86.avx512.pack{}wb.512", 256: "llvm.x86.avx2.pack{}wb", 128: "llvm.x86.sse2.pack{}wb.128"}[width_bits]
     pack_wb = pack_wb.format("ss" if signed else "us")
 
-    @microkernel(*["int64"] * 13)
-    def group(code: Code, rows: Value, first: Value, width: Value, channels: Value, outside: Value, w: Value, bias: Value,
+    @microkernel(*["int64"] * 14)
+    def group(code: Code, rows: Value, first: Value, dilation: Value, width: Value, channels: Value, outside: Value, w: Value, bias: Value,
               multiplier: Value, shift: Value, y: Value, y_zero: Value, lo: Value, hi: Value) -> None:
         kind, byte = code.vector(code.I32, lanes), code.vector(code.I8, wide)
         words = code.vector(code.I16, 2 * lanes)
-        cell = _pointers(code, rows, first, width, channels, outside, kh, columns, dw)
+        cell = _pointers(code, rows, first, dilation, width, channels, outside, kh, columns)
         flip, nothing = code.constant(-128, byte), code.constant(0, byte)
         real, size = {"delegate": (code.F32, 4)}.get(tail, (code.I32, 4))
         zero = code.splat(code.convert(y_zero, code.I16), words)
@@ -147,14 +160,13 @@ def depthwise_i8(kh: int, kw: int, sw: int, dw: int, px: int, lanes: int, vnni: 
                 value = code.load(address, byte) if mask is None else code.load_masked(address, byte, mask)
                 return value ^ flip if signed else value
 
-            for c in range(columns):
-                users = [p for p in range(px) if 0 <= c - p * step < kw]
+            for c, column in enumerate(columns):
                 for quad in range(quads):
                     four = [load(cell[4 * quad + r][c] + offset) if 4 * quad + r < kh else nothing for r in range(4)]
                     x = _interleave(code, four)
-                    for p in users:
+                    for p, q in users_of(column, kw, sw, dilated, px):
                         for again in range(passes):
-                            at = own + ((again * quads + quad) * kw + c - p * step) * (wide * 4)
+                            at = own + ((again * quads + quad) * kw + q) * (wide * 4)
                             for v in range(4):
                                 acc[p][v] = dot4(code, acc[p][v], x[v], code.load(at + 4 * lanes * v, kind), vnni)
             m_of = [code.load(multiplier + index * (size * wide) + size * lanes * v, code.vector(real, lanes)) for v in range(4)]
