@@ -93,7 +93,7 @@ def unpacked(call: Call) -> tuple[Shape, ...]:
     for y in call.outputs:
         if pair(y) != pair(x):
             raise QuantError(f"{call.place}: scale and zero point of the outputs are not the input's")
-    return (x.shape[:axis] + x.shape[axis + 1 :],) * o.num
+    return (x.shape[:axis] + x.shape[axis + 1 :],) * n
 
 
 def split_axis(call: Call) -> int:

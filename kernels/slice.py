@@ -58,12 +58,12 @@ def slice_steps(call: Call) -> Steps:
 
 # --------------------------------------------------------------------------------------------------- STRIDED_SLICE
 class Axis(NamedTuple):
-    """What one entry, or the lack of one, does: `count` indices from `start` on along axis `source` of x."""
+    """What one entry, or the lack of one, does: `many` indices from `start` on along axis `source` of x."""
 
     source: int  # -1: a new axis
     start: int
     stride: int
-    count: int
+    many: int
     kept: bool  # in the shape of y
 
 
@@ -124,13 +124,13 @@ def axis(call: Call, i: int, source: int, begin: int, end: int, stride: int) -> 
 
 
 def strided(call: Call) -> tuple[Shape]:
-    return (tuple(a.count for a in axes(call) if a.kept),)
+    return (tuple(a.many for a in axes(call) if a.kept),)
 
 
 def strided_steps(call: Call) -> Steps:
     found = [a for a in axes(call) if a.source >= 0]
     x_steps = strides(call.input(0).shape)
-    counts = [a.count for a in found]
+    counts = [a.many for a in found]
     start = sum(a.start * x_steps[a.source] for a in found)
     return steps(counts, [a.stride * x_steps[a.source] for a in found], strides(counts), start)
 
@@ -145,7 +145,7 @@ def whole(call: Call) -> int | None:
     x = call.input(0)
     if x.known is not None or call.output.size != x.size or not of_types(SIZED)(call):
         return None
-    backwards = call.operator.code == BuiltinOperator.STRIDED_SLICE and any(a.stride < 0 and a.count > 1 for a in axes(call))
+    backwards = call.operator.code == BuiltinOperator.STRIDED_SLICE and any(a.stride < 0 and a.many > 1 for a in axes(call))
     return None if backwards else 0
 
 
