@@ -382,6 +382,11 @@ class _progress:
         _progress.count += 1
 
 
+def compiled() -> int:
+    """How many kernels this process has compiled; those found in the cache do not count."""
+    return _progress.count
+
+
 def progress_done() -> None:
     """Clear the progress line once all kernels of a model are there."""
     if _progress.spent > 0.5 and sys.stderr.isatty():
@@ -397,4 +402,4 @@ def python_call(run: Callable[..., Any], args: Sequence[Any], units: int) -> int
     return int(result or 0)
 
 
-SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p])
+SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
