@@ -171,10 +171,10 @@ def tile_args(call: Call, p: Product, at: Layout, tail: str, by_panel: bool, mul
     low, high = split_weights(p.w.reshape(p.w.shape[0], -1), p.w_zero)
     taps = 1 if at.gathered else at.runs.size
     w, runs = pack_tiles(low, order, taps), at.runs
-    total = low.astype(np.int64).sum(axis=1)
+    total = low.sum(axis=1, dtype=np.int64)
     if high is not None:  # a second pass over the same pixels
         w = np.concatenate([w, pack_tiles(high, order, taps)], axis=1)
-        total += high.astype(np.int64).sum(axis=1)
+        total += high.sum(axis=1, dtype=np.int64)
         runs = runs if at.gathered else np.concatenate([runs, runs])
     steps = at.stride // 64 if at.gathered else -(-at.k // 64)
     count = min(max(BLOCK // (32 * steps * 64 * taps), 1), len(at.starts) // 2)

@@ -125,10 +125,10 @@ def conv_gemm_int(name: str, product: Callable[[Call], Product], fits: Callable[
             x_zero = call.input(0).zero_point
             a, b = split_weights(p.w.reshape(p.w.shape[0], -1), p.w_zero)
             w = pack_quads(a, p.groups, nr, runs.size)
-            total = a.astype(np.int64).sum(axis=1)
+            total = a.sum(axis=1, dtype=np.int64)
             if b is not None:
                 w = np.concatenate([w, pack_quads(b, p.groups, nr, runs.size)], axis=1)
-                total += b.astype(np.int64).sum(axis=1)
+                total += b.sum(axis=1, dtype=np.int64)
                 runs = np.concatenate([runs, runs])
             bias = wrapped(p.bias.astype(np.int64) - (x_zero + 128 * signed) * total)
             multiplier, shift = scales(call)
