@@ -270,12 +270,15 @@ def test_variables_are_reset() -> None:
 
 
 def test_four_bits() -> None:
-    interpreter = allocated(build(one_op("Twice", [tensor("x", "float32", (1,)), ], [tensor("y", "float32", (1,))])),
-                            ops=(*OPS, TWICE))
-    assert interpreter.get_tensor(0).shape == (1,)
     w = tensor("w", "int4", (3,), data=[1, -2, 7])
-    packed = Interpreter(model_content=build(model_of(Graph([operator("Twice", [w], [tensor("y", "float32", (3,))])]))))
-    assert packed.get_tensor("w").tolist() == [1, -2, 7]
+    constant = Interpreter(model_content=build(model_of(Graph([operator("Twice", [w], [tensor("y", "float32", (3,))])]))))
+    assert constant.get_tensor("w").tolist() == [1, -2, 7]
+    wait = Op("Rest", (1, 1), (1, 1), ("any",), same_shape, (Kernel("rest", lambda: None, lambda c, p: (), host=True),), "a test")
+    fed = allocated(build(one_op("Rest", [tensor("x", "int4", (3,))], [tensor("y", "float32", (3,))])), ops=(*OPS, wait))
+    fed.set_tensor("x", np.array([-8, 7, 0], np.int8))
+    assert fed.get_tensor("x").tolist() == [-8, 7, 0]
+    with pytest.raises(ValueError, match=r"must be between -8 and 7\..*\n.*found -9 to 1"):
+        fed.set_tensor("x", np.array([-9, 1, 0], np.int8))
 
 
 def test_scalars_are_numpys() -> None:
