@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--random", type=int, metavar="SEED", help="fill inputs that are not given with random values")
     c.add_argument("--resize", action="store_true", help="scale images to the input's height and width")
     c.add_argument("--range", nargs=2, type=float, metavar=("LO", "HI"), help="turn pixels 0 to 255 into real numbers LO to HI")
-    c.add_argument("--quantize", action="store_true", help="turn real values into the input's integers by its scale and zero point")
+    c.add_argument("--quantize", action="store_true", help="turn real values into the input's integers, by its scale")
     c.add_argument("--dequantize", action="store_true", help="turn the outputs' integers into real values")
     _numerics(c)
     _threads(c)
@@ -59,7 +59,8 @@ def parser() -> argparse.ArgumentParser:
     c = command("verify", "verify", "compare every tensor with the official interpreter, bit for bit (needs ai-edge-litert)")
     c.add_argument("model")
     c.add_argument("-i", "--input", action="append", default=[], metavar="NAME=FILE", help="as for run; others are random")
-    c.add_argument("--numerics", nargs="+", choices=NUMERICS, default=["reference", "default"], help="(default: reference default)")
+    c.add_argument("--numerics", nargs="+", choices=NUMERICS, default=["reference", "default"],
+                   help="(default: reference default)")
     c.add_argument("--outputs-only", action="store_true", help="leave the tensors between the operators out")
     c.add_argument("--runs", type=_positive, default=2, metavar="N", help="different random inputs (default: 2)")
     c.add_argument("--seed", type=int, default=0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -88,7 +88,7 @@ def random_value(detail: dict[str, Any], rng: np.random.Generator) -> np.ndarray
     return rng.integers(info.min, info.max + 1, shape).astype(dtype)
 
 
-def feed(interpreter: Any, values: dict[int, Any]) -> None:
+def feed(interpreter: Any, values: Mapping[int, Any]) -> None:
     """Set inputs by tensor number; either interpreter."""
     for index, value in values.items():
         interpreter.set_tensor(index, value)

@@ -1,0 +1,47 @@
+"""What OPS covers, as rows of a table: the command `ops` and the generated reference page print it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .kernels import OPS
+from .kernels.contract import BUILTIN, DELEGATE, REFERENCE, Kernel, Op, never
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One op."""
+
+    name: str
+    types: tuple[str, ...]
+    numerics: tuple[str, ...]  # of "reference", "default", "builtin"
+    delegated: bool  # whether the official default delegate takes it at all; else default is the builtin's arithmetic
+    custom: bool
+    spec: str
+    module: str  # the file, "kernels/conv.py"
+
+
+def row(op: Op) -> Row:
+    """The row of one op. Kernels written for the call at hand serve what the definitions below them serve."""
+    served = {n for kernel in op.kernels if isinstance(kernel, Kernel) for n in kernel.numerics}
+    delegated = op.delegated is not never
+    numerics = [name for name, need in (("reference", REFERENCE), ("default", DELEGATE if delegated else BUILTIN),
+                                        ("builtin", BUILTIN)) if need in served]
+    module = op.infer.__module__.removeprefix("tinyinterp.").replace(".", "/") + ".py"
+    return Row(op.name, op.types, tuple(numerics), delegated, isinstance(op.code, str), op.spec, module)
+
+
+def rows(ops: Iterable[Op] = OPS) -> list[Row]:
+    """All rows, by name, builtins first."""
+    return sorted((row(op) for op in ops), key=lambda r: (r.custom, r.name))
+
+
+def markdown(table: Iterable[Row], link: str = "") -> str:
+    """The table in Markdown; `link`: where the source files are, as the start of a link."""
+    lines = ["| op | types | numerics | official delegate | file | behaviour laid down in |", "|---|---|---|---|---|---|"]
+    for r in table:
+        file = f"[{r.module}]({link}{r.module})" if link else r.module
+        lines.append(f"| {r.name}{' (custom)' * r.custom} | {', '.join(r.types)} | {', '.join(r.numerics)} | "
+                     f"{'takes it' if r.delegated else 'refuses it'} | {file} | {r.spec} |")
+    return "\n".join(lines)
