@@ -138,7 +138,7 @@ def quantized(array: np.ndarray, name: str, detail: Detail) -> np.ndarray:
     scale, zero_point = detail["quantization"]
     if scale == 0:
         raise TensorError(hint(f"input {name!r} has no scale to quantize with", f"it is plain {dtype.name}"))
-    info = np.iinfo(dtype.name)  # type: ignore[type-var]
+    info = np.iinfo(dtype.name)
     return np.asarray(np.clip(np.round(array / scale) + zero_point, info.min, info.max).astype(dtype))
 
 
