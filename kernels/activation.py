@@ -75,21 +75,24 @@ def relu_integer(q: Any, x_zero: Any, multiplier: Any, shift: Any, y_zero: Any, 
 
 def relu_reference(x: Any, lo: Any, hi: Any, y: Any, begin: int, end: int) -> None:
     """The definition on floats: a NaN passes."""
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         v = x[i]
         y[i] = hi if v > hi else lo if v < lo else v
 
 
 def relu_delegate(x: Any, lo: Any, hi: Any, y: Any, begin: int, end: int) -> None:
     """The delegate's order of operands: a NaN and -0 pass."""
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         y[i] = xmin(hi, xmax(lo, x[i]))
 
 
 def relu_int16(x: Any, x_zero: int, multiplier: int, shift: int, y_zero: int, lo: int, hi: int, y: Any, begin: int,
                end: int) -> None:
     """The definition on integers."""
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         y[i] = relu_integer(int(x[i]), x_zero, multiplier, shift, y_zero, lo, hi)
 
 
@@ -151,26 +154,30 @@ def leaky_integer(q: Any, x_zero: Any, multiplier: Any, shift: Any, slope: Any, 
 
 def leaky_reference(x: Any, alpha: Any, y: Any, begin: int, end: int) -> None:
     """The definition on floats."""
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         y[i] = x[i] if x[i] > f32(0) else x[i] * alpha
 
 
 def leaky_delegate(x: Any, alpha: Any, y: Any, begin: int, end: int) -> None:
     """-0, NaN and negative denormals pass unchanged."""
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         y[i] = x[i] * alpha if x[i] < f32(0) else x[i]
 
 
 def leaky_delegate_avx2(x: Any, alpha: Any, y: Any, begin: int, end: int) -> None:
     """Without AVX-512 the sign bit decides."""
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         y[i] = x[i] * alpha if bits(x[i]) >= SIGN else x[i]
 
 
 def leaky_int16(x: Any, x_zero: int, multiplier: int, shift: int, slope: int, slope_shift: int, y_zero: int, lo: int,
                 hi: int, y: Any, begin: int, end: int) -> None:
     """The definition on integers."""
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         y[i] = leaky_integer(int(x[i]), x_zero, multiplier, shift, slope, slope_shift, y_zero, lo, hi)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from .machine import expf, f32, floorf, from_bits, inline, u32
+from .pointwise import blocks_end, each
 
 LOG2E = f32(1.44269504088896341)
 LN2_HIGH, LN2_LOW = f32(-0.693359375), f32(2.12194440e-4)  # -log(2) in two parts
@@ -66,24 +67,29 @@ def limited(x: Any) -> Any:
     return f32(6) if v > f32(6) else v
 
 
+@inline
+def hard_swish_of_block(x: Any) -> Any:
+    return (x * SIXTH) * limited(x)
+
+
+@inline
+def hard_swish_of_rest(x: Any) -> Any:
+    """The same three factors, multiplied in another order."""
+    return (x * limited(x)) * SIXTH
+
+
 # ----------------------------------------------------------------------------------------------------------------- kernels
+logistic_blocks, logistic_rest, tanh_float_builtin = each(logistic_of_block), each(logistic_of_rest), each(tanh_builtin)
+hard_swish_blocks, hard_swish_rest = each(hard_swish_of_block), each(hard_swish_of_rest)
+
+
 def logistic_float_builtin(x: Any, y: Any, begin: int, end: int) -> None:
-    whole = x.size - x.size % 4
-    for i in range(begin, min(end, whole)):
-        y[i] = logistic_of_block(x[i])
-    for i in range(max(begin, whole), end):
-        y[i] = logistic_of_rest(x[i])
+    middle = blocks_end(x.size, 4, begin, end)
+    logistic_blocks(x, y, begin, middle)
+    logistic_rest(x, y, middle, end)
 
 
 def hard_swish_float_builtin(x: Any, y: Any, begin: int, end: int) -> None:
-    """The same three factors, multiplied in another order."""
-    whole = x.size - x.size % 4
-    for i in range(begin, min(end, whole)):
-        y[i] = (x[i] * SIXTH) * limited(x[i])
-    for i in range(max(begin, whole), end):
-        y[i] = (x[i] * limited(x[i])) * SIXTH
-
-
-def tanh_float_builtin(x: Any, y: Any, begin: int, end: int) -> None:
-    for i in range(begin, end):
-        y[i] = tanh_builtin(x[i])
+    middle = blocks_end(x.size, 4, begin, end)
+    hard_swish_blocks(x, y, begin, middle)
+    hard_swish_rest(x, y, middle, end)

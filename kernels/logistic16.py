@@ -123,7 +123,8 @@ def between(magnitude: Any, bits: Any, most: Any) -> Any:
 
 def logistic_int16(x: Any, multiplier: int, shift: int, y: Any, begin: int, end: int) -> None:
     """sigmoid(-v) is 1 - sigmoid(v); half up on the positive side, just below it on the negative."""
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         v = scaled(int(x[i]), multiplier, shift)
         s = between(abs(v), 9, 0x7FFF << 10)
         y[i] = (s + 512 if v >= 0 else (1 << 25) - s + 511) >> 10
@@ -131,7 +132,8 @@ def logistic_int16(x: Any, multiplier: int, shift: int, y: Any, begin: int, end:
 
 def tanh_int16(x: Any, multiplier: int, shift: int, y: Any, begin: int, end: int) -> None:
     """tanh(v) = 2 * sigmoid(2 * v) - 1: the table is walked twice as fast."""
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         v = scaled(int(x[i]), multiplier, shift)
         s = between(abs(v), 8, 0xFFFF << 8) - (1 << 23)
         y[i] = (s + 128 if v >= 0 else 127 - s) >> 8
@@ -193,7 +195,8 @@ def reciprocal16(a: Any) -> Any:
 
 def logistic_int16_newton(x: Any, left: int, y: Any, begin: int, end: int) -> None:
     """x: Q3.12."""
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         a = int(x[i])
         p = shift_left16(reciprocal16(exp_negative16(-a if a > 0 else a, 3)), 1)
         y[i] = 16384 if a == 0 else p if a > 0 else 32767 - p
@@ -201,7 +204,8 @@ def logistic_int16_newton(x: Any, left: int, y: Any, begin: int, end: int) -> No
 
 def tanh_int16_newton(x: Any, left: int, y: Any, begin: int, end: int) -> None:
     """x: Q3.12 after `left` doublings. tanh(a) = (1 - exp(2 * a)) / (1 + exp(2 * a)) for a < 0, negated."""
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         a = shift_left16(int(x[i]), left)
         t = shift_left16(reciprocal16(exp_negative16(a if a < 0 else -a, 4)) - 8192, 2)
         y[i] = 0 if a == 0 else -t if a < 0 else t

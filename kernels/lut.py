@@ -92,7 +92,8 @@ def lookup_args(call: Call, table: np.ndarray) -> tuple[Arg, ...]:
 # --------------------------------------------------------------------------------------------------------------- kernels
 def lookup(x: Any, table: Any, y: Any, begin: int, end: int) -> None:
     """y = table[x] for 8 bits; table: [256], negative numbers in its second half."""
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         y[i] = table[int(x[i]) & 255]
 
 
@@ -108,7 +109,8 @@ def lookup_from(x: Any, table: Any, least: int, y: Any) -> int:
 
 def interpolate(x: Any, table: Any, y: Any, begin: int, end: int) -> None:
     """16 bits: a straight line between two of 513 entries. Differences and sums wrap at 16 bits, as stored."""
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         q = int(x[i])
         k = 256 + (q >> 7)
         slope = ((int(table[k + 1]) - int(table[k]) + 32768) & 65535) - 32768

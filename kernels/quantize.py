@@ -36,7 +36,7 @@ from .delegate import EIGHT_BIT, per_tensor, ratio_within
 from .lut import lookup, lookup_args, table_of
 from .machine import f32, from_bits, inline, rint, round_away, round_away64, u32
 from .numerics import INT32_MIN, clamp, quantize_multiplier, requantize_builtin, requantize_reference, type_range, wrap32
-from .pointwise import NOT_DELEGATED, accepted, elements, flat, flat_args, scale_of, scale_ratio
+from .pointwise import NOT_DELEGATED, accepted, blocks_end, elements, flat, flat_args, scale_of, scale_ratio
 
 FLOAT, HALF, INT8, UINT8, INT16, INT32 = (TensorType.FLOAT32, TensorType.FLOAT16, TensorType.INT8, TensorType.UINT8,
                                           TensorType.INT16, TensorType.INT32)
@@ -137,23 +137,26 @@ def to_int32(v: Any) -> Any:
 
 def quantize_reference(x: Any, scale: Any, zero: int, lo: int, hi: int, y: Any, begin: int, end: int) -> None:
     """The definition. The sum wraps: +inf becomes the least number."""
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         y[i] = clamp(wrap32(to_int32(round_away(x[i] / scale)) + zero), lo, hi)
 
 
 def quantize_builtin(x: Any, inverse: Any, scale: Any, zero: int, lo: int, hi: int, y: Any, begin: int, end: int) -> None:
     """Blocks of 8 by the inverse, the rest in double."""
-    whole = x.size - x.size % 8
-    for i in range(begin, min(end, whole)):
-        y[i] = clamp(wrap32(to_int32(rint(x[i] * inverse)) + zero), lo, hi)
-    for i in range(max(begin, whole), end):
+    middle = blocks_end(x.size, 8, begin, end)
+    block, to = x[begin:middle], y[begin:middle]
+    for i in range(to.size):
+        to[i] = clamp(wrap32(to_int32(rint(block[i] * inverse)) + zero), lo, hi)
+    for i in range(middle, end):
         y[i] = clamp(wrap32(to_int32(round_away64(float(x[i]) / scale)) + zero), lo, hi)
 
 
 def quantize_delegate(x: Any, inverse: Any, zero: int, lo: int, hi: int, y: Any, begin: int, end: int) -> None:
     """Limited before it is rounded: a NaN becomes the greatest number."""
     least, most = f32(lo - zero), f32(hi - zero)
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         v = x[i] * inverse
         v = v if v < most else most
         v = v if v > least else least
@@ -162,8 +165,9 @@ def quantize_delegate(x: Any, inverse: Any, zero: int, lo: int, hi: int, y: Any,
 
 def quantize_channels(x: Any, scales: Any, zeros: Any, inner: int, lo: int, hi: int, y: Any, begin: int, end: int) -> None:
     """The definition with a scale for each channel."""
-    for i in range(begin, end):
-        c = i // inner % scales.size
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
+        c = (begin + i) // inner % scales.size
         y[i] = clamp(wrap32(to_int32(round_away(x[i] / scales[c])) + int(zeros[c])), lo, hi)
 
 
@@ -176,46 +180,48 @@ def requantized(q: Any, zero: Any, multiplier: Any, shift: Any, y_zero: Any, lo:
 def requantize(x: Any, zero: int, multiplier: int, shift: int, y_zero: int, lo: int, hi: int, y: Any, begin: int,
                end: int) -> None:
     """The definition on integers."""
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         y[i] = requantized(int(x[i]), zero, multiplier, shift, y_zero, lo, hi)
 
 
 def lookup_blocks(x: Any, whole: Any, rest: Any, y: Any, begin: int, end: int) -> None:
     """8 bits: one table for whole blocks of 16, another for what remains."""
-    blocks = x.size - x.size % 16
-    for i in range(begin, min(end, blocks)):
-        y[i] = whole[int(x[i]) & 255]
-    for i in range(max(begin, blocks), end):
-        y[i] = rest[int(x[i]) & 255]
+    middle = blocks_end(x.size, 16, begin, end)
+    lookup(x, whole, y, begin, middle)
+    lookup(x, rest, y, middle, end)
 
 
 # -------------------------------------------------------------------------------------------------- kernels: DEQUANTIZE
 def dequantize(x: Any, scale: float, zero: int, y: Any, begin: int, end: int) -> None:
     """The definition: the product is exact in double, so it rounds once."""
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         y[i] = f32(scale * float(int(x[i]) - zero))
 
 
 def dequantize_builtin(x: Any, scale: float, zero: int, y: Any, begin: int, end: int) -> None:
     """Blocks of 8 in float32 with the zero point's share added afterwards: three roundings."""
-    whole = x.size - x.size % 8
+    middle = blocks_end(x.size, 8, begin, end)
     narrow, share = f32(scale), f32(scale * float(-zero))
-    for i in range(begin, min(end, whole)):
-        y[i] = f32(int(x[i])) * narrow + share
-    for i in range(max(begin, whole), end):
-        y[i] = f32(scale * float(int(x[i]) - zero))
+    block, to = x[begin:middle], y[begin:middle]
+    for i in range(to.size):
+        to[i] = f32(int(block[i])) * narrow + share
+    dequantize(x, scale, zero, y, middle, end)
 
 
 def dequantize_channels(x: Any, scales: Any, zeros: Any, inner: int, y: Any, begin: int, end: int) -> None:
     """The definition with a scale for each channel."""
-    for i in range(begin, end):
-        c = i // inner % scales.size
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
+        c = (begin + i) // inner % scales.size
         y[i] = scales[c] * f32(int(x[i]) - int(zeros[c]))
 
 
 def widen(x: Any, y: Any, begin: int, end: int) -> None:
     """float16, seen as its bits, to float32. Every number of float16 is a normal one of float32, or 0."""
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         h = int(x[i])
         exponent, fraction = (h >> 10) & 31, h & 1023
         wide = ((exponent + 112) << 23) | (fraction << 13)

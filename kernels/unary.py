@@ -94,7 +94,8 @@ def abs_float(x: Any) -> Any:
 
 @inline
 def abs_integer(x: Any) -> Any:
-    return abs(int(x))
+    """In the type's own width: the least number stays what it is."""
+    return abs(x)
 
 
 @inline
@@ -107,7 +108,8 @@ def abs_quantized(q: Any, x_zero: Any, multiplier: Any, shift: Any, y_zero: Any,
 def abs_int16(x: Any, x_zero: int, multiplier: int, shift: int, y_zero: int, lo: int, hi: int, y: Any, begin: int,
               end: int) -> None:
     """The definition on quantized integers."""
-    for i in range(begin, end):
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
         y[i] = abs_quantized(int(x[i]), x_zero, multiplier, shift, y_zero, lo, hi)
 
 
@@ -150,7 +152,7 @@ def neg_delegate(x: Any) -> Any:
 
 @inline
 def neg_integer(x: Any) -> Any:
-    return -int(x)
+    return -x
 
 
 NEG = op(BuiltinOperator.NEG, (
