@@ -10,7 +10,7 @@ one those listed between two segments, as in a compressed matrix:
 
 It runs once, when the model is lowered; what it gives counts as stored in the file.
 
-Source: LiteRT tflite/kernels/densify.cc, internal/utils/sparsity_format_converter.cc.
+Source: LiteRT tflite/kernels/densify.cc, its sparsity_format_converter.cc.
 """
 
 from __future__ import annotations

@@ -10,10 +10,12 @@ are tried and the smallest arena wins.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 ALIGNMENT = 64  # a cache line, and the widest vector register
+LIMIT = int(os.environ.get("TINYINTERP_ARENA_LIMIT", 2 << 30))  # bytes
 
 
 @dataclass(frozen=True, slots=True)

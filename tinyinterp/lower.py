@@ -9,13 +9,15 @@ plan ends before that operator: it is cut, and the tail is lowered again once th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from .errors import QuantError, ShapeError, UnsupportedOpError, hint
+from .arena import LIMIT
+from .errors import ArenaError, QuantError, ShapeError, UnsupportedOpError, hint
 from .evaluate import evaluate
 from .graph import Graph, Linked, check_ops
 from .kernels.contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, NeedsValue, Op, Operand, Scratch, Slot
@@ -172,7 +174,7 @@ class _State:
         if any(x is not None and (x.index in self.seen or x.dynamic) for x in call.inputs):
             self.dynamic |= {o.index for o in call.outputs}
         for operand, shape in zip(call.outputs, shapes):
-            self.shapes[operand.index] = tuple(int(d) for d in shape)
+            self.shapes[operand.index] = _checked(call, operand, tuple(int(d) for d in shape))
         outputs = tuple(replace(o, shape=self.shapes[o.index], dynamic=o.index in self.dynamic) for o in call.outputs)
         call = replace(call, outputs=outputs)
         call = replace(call, numerics=self._numerics(op, call))
@@ -250,6 +252,16 @@ class _State:
         for t in linked.operator.outputs:
             if t >= 0:
                 self.shapes.setdefault(t, self.graph.tensors[t].shape)
+
+
+def _checked(call: Call, operand: Operand, shape: Shape) -> Shape:
+    """The shape, when a tensor can have it. Raises: ShapeError, ArenaError."""
+    call.need(all(0 <= d < 2**31 for d in shape), f"tensor {operand.index} '{operand.name}' would be {list(shape)}")
+    size = math.prod(shape) * (operand.type.numpy.itemsize if operand.type.numpy is not None else 0)
+    if size > LIMIT:
+        raise ArenaError(f"{call.place}: tensor {operand.index} needs {size:,} bytes, the limit is {LIMIT:,} "
+                         "(set TINYINTERP_ARENA_LIMIT to allow more)")
+    return shape
 
 
 def _argument(arg: Any) -> Arg:

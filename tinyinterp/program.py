@@ -11,14 +11,13 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from .arena import Life, Placement, place
+from .arena import LIMIT, Life, Placement, place
 from .errors import ArenaError, NotAllocatedError, hint
-from .evaluate import aligned, call_kernel, failure, native_loop
+from .evaluate import aligned, call_kernel, failure, loop_words, native_loop
 from .graph import Graph
 from .kernels import jit
 from .kernels.contract import DELEGATE, OBJECTS, Scratch, Slot
@@ -27,7 +26,6 @@ from .lower import Plan, Shape, Step, lower
 from .schema import TensorType
 from .threads import Workers
 
-LIMIT = int(os.environ.get("TINYINTERP_ARENA_LIMIT", 2 << 30))  # bytes
 SHARE = 1 << 15  # steps with fewer multiply-accumulates or output bytes than this stay on one thread
 
 
@@ -105,8 +103,12 @@ class Segment:
         self.runs = _runs(len(plan.steps), host)
         self.barriers = {run: int(np.count_nonzero(self.table[run[0] : run[1], 2] & BARRIER)) for run in self.runs}
         self.sync = aligned(SYNC * 8)[: SYNC * 8].view(np.int64)
-        self.work = [(ctypes.c_void_p(self.table[a:].ctypes.data), b - a) for a, b in self.runs]
-        self._sync = ctypes.c_void_p(self.sync.ctypes.data)
+        self.threads = plan.threads if any(shared) else 1
+        # One row of words a thread, side by side: the leader's comes first.
+        self._words = [np.array([loop_words(self.table[a:], b - a, t, self.threads, self.sync) for t in range(self.threads)])
+                       for a, b in self.runs]
+        self._calls = [ctypes.c_void_p(w.ctypes.data) for w in self._words]
+        self._loop, self._lead = native_loop(), native_loop("_lead")
 
     def _address(self, i: int, step: Step) -> Any:
         scratch = {id(s): k for k, s in enumerate(step.scratch)}
@@ -137,7 +139,7 @@ class Segment:
         return arrays
 
     def run(self, workers: Workers | None) -> None:
-        """Run every step. Raises: ValueDependentError."""
+        """Run every step, with the help of workers if it has `threads` > 1. Raises: ValueDependentError."""
         if not self.calls:
             for k in range(len(self.runs)):
                 self._native(k, workers)
@@ -155,15 +157,11 @@ class Segment:
                 i = self.runs[k][1]
 
     def _native(self, k: int, workers: Workers | None) -> None:
-        loop = native_loop()
-        table, n = self.work[k]
-        threads = self.plan.threads if workers else 1
-        self.sync[8] = 0
-        self.sync[16] = self.sync[0]
-        if workers:
-            # Only addresses go to the workers: the barrier after the last step keeps this frame, and so the arena, alive.
-            workers.start(partial(_work, loop, table, n, threads, self._sync, self.sync))
-        status = loop(table, n, 0, threads, self._sync)
+        if workers and self.threads > 1:
+            self._words[k][:, 5] = workers.mailbox
+            status = self._lead(self._calls[k])
+        else:
+            status = self._loop(self._calls[k])
         if status:
             raise failure(self.plan.steps[self.runs[k][0] + int(self.sync[9])].call, status)
 
@@ -187,11 +185,6 @@ def _shared(step: Step, threads: int) -> bool:
     return max(step.op.macs(step.call), size) >= SHARE
 
 
-def _work(loop: Any, table: Any, n: int, threads: int, sync: Any, alive: np.ndarray, number: int) -> None:
-    """A worker's part. It holds on to the counter's memory: it may still read it when the caller is already through."""
-    loop(table, n, number, threads, sync)
-
-
 def _runs(n: int, host: set[int]) -> list[tuple[int, int]]:
     """The stretches of native steps between Python steps: [(first, one past the last)]."""
     runs, start = [], 0
@@ -208,7 +201,7 @@ class Program:
     def __init__(self, graph: Graph, shapes: Mapping[int, Shape], numerics: str = "default", threads: int = 1,
                  preserve: bool = False) -> None:
         self.graph, self.numerics, self.threads, self.preserve = graph, numerics, threads, preserve
-        self.workers = Workers(threads - 1) if threads > 1 else None
+        self._workers: Workers | None = None
         self.objects: dict[int, np.ndarray] = {}  # root tensor -> its strings
         self.segments = [self._bind(lower(graph, shapes, numerics, threads), None, {})]
         self.complete = self.segments[-1].plan.cut is None
@@ -233,9 +226,7 @@ class Program:
 
     def run(self) -> None:
         """Compute the outputs from the inputs in the arena."""
-        if self.workers and self.workers.pid != os.getpid():
-            self.workers = Workers(self.threads - 1)
-        self.segments[0].run(self.workers)
+        self.segments[0].run(self._team(self.segments[0]))
         at = 0
         while (cut := self.segments[at].plan.cut) is not None:
             plan = self.segments[at].plan
@@ -245,8 +236,14 @@ class Program:
                 del self.segments[at:]
                 tail = lower(self.graph, {}, self.numerics, self.threads, plan, seen)
                 self.segments.append(self._bind(tail, self.segments[-1], seen))
-            self.segments[at].run(self.workers)
+            self.segments[at].run(self._team(self.segments[at]))
         self.complete = True
+
+    def _team(self, segment: Segment) -> Workers | None:
+        """The workers, made when they are first needed, and again after a fork."""
+        if segment.threads > 1 and (self._workers is None or self._workers.pid != os.getpid()):
+            self._workers = Workers(segment.threads - 1)
+        return self._workers
 
     @property
     def plan(self) -> Plan:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.harness import check, cut, operators, ours
-from tinyinterp.errors import ShapeError, UnsupportedOpError, ValueDependentError
+from tinyinterp.errors import ArenaError, ShapeError, UnsupportedOpError, ValueDependentError
 from tinyinterp.schema import Model, options
 from tinyinterp.schema.build import one_op, tensor
 
@@ -120,6 +120,15 @@ def test_real_models() -> None:
 def test_refusals(model: Model, text: str) -> None:
     with pytest.raises(ShapeError, match=text):
         ours(model)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_beyond_memory(constant: bool) -> None:
+    """Refused before any memory is asked for, also when the value could be computed now."""
+    x = tensor("x", "int8", [1, 1], data=np.ones((1, 1), np.int8) if constant else None)
+    many = tensor("multiples", "int32", data=np.array([2**31 - 1, 2**31 - 1], np.int32))
+    with pytest.raises(ArenaError, match=r"TILE .*the limit is"):
+        ours(one_op("TILE", [x, many], [tensor("y", "int8", [1, 1])]))
 
 
 def test_types() -> None:

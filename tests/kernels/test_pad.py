@@ -125,6 +125,13 @@ def test_refusals(model: Model, text: str) -> None:
         ours(model)
 
 
+def test_beyond_an_int32() -> None:
+    x, y = tensor("x", "int8", [1]), tensor("y", "int8", [1])
+    for index, value in (("int32", 2**31 - 1), ("int64", 2**62)):
+        with pytest.raises(ShapeError, match=r"PAD .*would be"):
+            ours(one_op("PAD", [x, tensor("p", index, data=np.array([[value, value]], index))], [y]))
+
+
 def test_other_refusals() -> None:
     with pytest.raises(QuantError, match=r"PADV2.*must be equal"):
         ours(pad([2], [[1, 1]], "int8", 5, fill_quant={"scale": 0.5, "zero_point": 1}, scale=0.5, zero_point=0))
