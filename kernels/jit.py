@@ -333,6 +333,11 @@ def load(code: bytes, symbol: str) -> int:
     return address
 
 
+def address_of_symbol(symbol: str) -> int:
+    """The address of a function in object code that is already loaded."""
+    return int(_engine().get_function_address(symbol))
+
+
 _addresses: dict[tuple[Any, tuple[str, ...]], int] = {}
 _symbols: dict[str, int] = {}
 _LOCK = threading.RLock()  # neither the compiler nor the loader takes two threads at once

@@ -131,17 +131,18 @@ def depthwise_8bit(is_8bit: Callable[[Call], bool]) -> Maker:
                     at.dilation_w, at.top, at.left,
                     call.output.zero_point, *quantized_range(o.fused_activation_function, call), call.output.view())
 
-        run = depthwise_rows_i8(kh, kw, o.stride_w, at.dilation_w > 1, px, lanes, level in ("amx", "vnni"), tail, signed, 1 if high is None else 2)
+        dilated, passes = at.dilation_w > 1, 1 if high is None else 2
+        run = depthwise_rows_i8(kh, kw, o.stride_w, dilated, px, lanes, level in ("amx", "vnni"), tail, signed, passes)
         used = "vnni" if level == "amx" else level
-        return Kernel(f"depthwise_{kh}x{kw}s{o.stride_w}{'d' * (at.dilation_w > 1)}_{px}px_{4 * lanes}c_{x.dtype}_{call.numerics}_{used}", run, args,
-                      split=output_rows)
+        name = f"depthwise_{kh}x{kw}s{o.stride_w}{'d' * dilated}_{px}px_{4 * lanes}c_{x.dtype}_{call.numerics}_{used}"
+        return Kernel(name, run, args, split=output_rows)
 
     return make
 
 
 def pixels(call: Call) -> int:
     """PX for a call: pixels of a row computed together, 0 when its window is not written out."""
-    x, w, o = call.input(0), call.input(1), call.options
+    x, w = call.input(0), call.input(1)
     written = (w.shape[3] == x.shape[3] and w.shape[1] * w.shape[2] <= TAPS and call.output.size > 0)
     if jit.level() == "portable" or jit.DISABLED or not written:
         return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +20,20 @@ if TYPE_CHECKING:
 ALIGNMENT = 64
 
 
-@lru_cache(maxsize=1)
-def native_loop() -> Any:
-    """The loop of `kernels/micro/loop.py` as a function of (table, n, thread, threads, sync); it releases the GIL."""
+@cache
+def native_loop(part: str = "") -> Any:
+    """A function of `kernels/micro/loop.py`, of one address; it releases the GIL. Parts: "" runs `loop_words`; "_lead" does
+    so with the help of a team, "_serve" is a worker of one, "_stop" sends a team home."""
     symbol = f"tinyinterp_run_{jit.machine()[:16]}"
-    address = jit.native(symbol, jit.text_key(assembly(symbol)), "program loop", lambda: jit.emit(assembly(symbol)))
-    return jit.SIGNATURE(address)
+    text = assembly(symbol)
+    jit.native(symbol, jit.text_key(text), "program loop", lambda: jit.emit(text))
+    return jit.SIGNATURE(jit.address_of_symbol(symbol + part))
+
+
+def loop_words(table: np.ndarray, n: int, thread: int, threads: int, sync: np.ndarray) -> np.ndarray:
+    """The one argument of the native loop, see `kernels/micro/loop.py`. It must outlive the call. The last word is for the
+    mailbox of a team."""
+    return np.array([table.ctypes.data, n, thread, threads, sync.ctypes.data, 0], np.int64)
 
 
 def aligned(size: int) -> np.ndarray:
@@ -55,7 +63,7 @@ def call_kernel(step: Step, arrays: Sequence[Any]) -> None:
         table = np.array([jit.address_of(step.kernel, step.args), record.ctypes.data, flags, 0], np.int64)
         assert len(table) == ROW
         sync = np.zeros(SYNC, np.int64)
-        status = native_loop()(ctypes.c_void_p(table.ctypes.data), 1, 0, 1, ctypes.c_void_p(sync.ctypes.data))
+        status = native_loop()(ctypes.c_void_p(loop_words(table, 1, 0, 1, sync).ctypes.data))
     if status:
         raise failure(step.call, status)
 

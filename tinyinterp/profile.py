@@ -9,7 +9,7 @@ import ctypes
 import time
 from dataclasses import dataclass
 
-from .evaluate import native_loop
+from .evaluate import loop_words, native_loop
 from .kernels import jit
 from .program import Program
 
@@ -62,12 +62,12 @@ def profile(program: Program, repeats: int = 20) -> Profile:
         for i, step in enumerate(segment.plan.steps):
             if not segment.table[i, 0] or jit.DISABLED:
                 continue
-            row = ctypes.c_void_p(segment.table[i:].ctypes.data)
+            words = loop_words(segment.table[i:], 1, 0, 1, segment.sync)
+            row = ctypes.c_void_p(words.ctypes.data)
             best = float("inf")
             for _ in range(repeats):
-                segment.sync[8], segment.sync[16] = 0, segment.sync[0]
                 start = time.perf_counter()
-                loop(row, 1, 0, 1, segment._sync)
+                loop(row)
                 best = min(best, time.perf_counter() - start)
             operands = [o for o in (*step.call.inputs, *step.call.outputs) if o is not None and o.type.numpy is not None]
             moved = sum(o.size * o.dtype.itemsize for o in operands)

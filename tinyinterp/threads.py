@@ -1,53 +1,42 @@
 """The threads that run a program side by side.
 
-Every worker runs the same table of steps as the caller; the barriers inside the native loop keep them together. Between
-invokes the workers sleep on a semaphore. They hold no reference to a program, and are made again after a fork.
+A team is one leader, the thread that calls invoke(), and workers that run the same table of steps; the barriers inside the
+native loop keep them together. Workers live in native code: after a job they spin for some microseconds, since the next
+invoke often follows at once, then sleep until the leader wakes them. A fork leaves them behind: the child makes its own.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from typing import Any
 
-Work = Callable[[int], None]  # called with the thread's number, 1 and up
+import numpy as np
+
+from .evaluate import aligned, native_loop
 
 
 class Workers:
-    """`count` sleeping threads. `start(work)` wakes them all; the work itself says when it is done."""
+    """`count` threads that wait for jobs in a mailbox. They hold no reference to what they work for."""
 
     def __init__(self, count: int) -> None:
         self.pid = os.getpid()
-        self._state = _State(count)
+        box = aligned(256)
+        self.mailbox = int(box.ctypes.data)
         for number in range(1, count + 1):
-            threading.Thread(target=_serve, args=(self._state, number), name=f"tinyinterp-{number}", daemon=True).start()
-        weakref.finalize(self, _stop, self._state)
-
-    def start(self, work: Work) -> None:
-        """Call `work(number)` in every thread. The caller must not start again before all of them are through."""
-        self._state.work = work
-        for gate in self._state.gates:
-            gate.release()
+            threading.Thread(target=_serve, args=(native_loop("_serve"), box, number), name=f"tinyinterp-{number}",
+                             daemon=True).start()
+        self._end = weakref.finalize(self, _stop, native_loop("_stop"), box, self.pid)
+        self._end.atexit = False  # at exit the process takes its daemon threads with it
 
 
-class _State:
-    def __init__(self, count: int) -> None:
-        self.work: Work | None = None
-        self.gates = [threading.Semaphore(0) for _ in range(count)]
+def _serve(serve: Any, box: np.ndarray, number: int) -> None:
+    mine = np.array([box.ctypes.data, number], np.int64)
+    serve(ctypes.c_void_p(mine.ctypes.data))
 
 
-def _serve(state: _State, number: int) -> None:
-    while True:
-        state.gates[number - 1].acquire()
-        work = state.work
-        if work is None:
-            return
-        work(number)
-        del work
-
-
-def _stop(state: _State) -> None:
-    state.work = None
-    for gate in state.gates:
-        gate.release()
+def _stop(stop: Any, box: np.ndarray, pid: int) -> None:
+    if pid == os.getpid():
+        stop(ctypes.c_void_p(box.ctypes.data))

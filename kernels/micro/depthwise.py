@@ -65,8 +65,8 @@ def depthwise_f32(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int,
     columns = columns_of(kw, sw, dilated, px)
 
     @microkernel(*["int64"] * 9, "float32", "float32")
-    def group(code: Code, rows: Value, first: Value, dilation: Value, width: Value, channels: Value, outside: Value, w: Value, bias: Value,
-              y: Value, lo: Value, hi: Value) -> None:
+    def group(code: Code, rows: Value, first: Value, dilation: Value, width: Value, channels: Value, outside: Value, w: Value,
+              bias: Value, y: Value, lo: Value, hi: Value) -> None:
         kind, line = code.vector(code.F32, lanes), channels * 4
         cell = _pointers(code, rows, first, dilation, width, line, outside, kh, columns)
         least, most = code.splat(lo, kind), code.splat(hi, kind)
@@ -129,7 +129,8 @@ def _interleave(code: Code, four: list[Value]) -> list[Value]:
 
 def depthwise_i8(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, vnni: bool, tail: str, signed: bool,
                  passes: int) -> Callable[..., Any]:
-    """The group as a microkernel of (rows, first, dilation, width, channels, outside, w, bias, multiplier, shift, y, y_zero, lo, hi).
+    """The group as a microkernel of (rows, first, dilation, width, channels, outside, w, bias, multiplier, shift, y,
+    y_zero, lo, hi).
 
     Channels go in chunks of 4 * lanes, the last one overlapping the one before; fewer channels than a chunk are masked.
     For every chunk, from its own start: w: [passes, ceil(KH / 4), KW, 4 * lanes, 4] int8, bias, multiplier, shift [4 * lanes].
@@ -141,8 +142,8 @@ def depthwise_i8(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, 
     pack_wb = pack_wb.format("ss" if signed else "us")
 
     @microkernel(*["int64"] * 14)
-    def group(code: Code, rows: Value, first: Value, dilation: Value, width: Value, channels: Value, outside: Value, w: Value, bias: Value,
-              multiplier: Value, shift: Value, y: Value, y_zero: Value, lo: Value, hi: Value) -> None:
+    def group(code: Code, rows: Value, first: Value, dilation: Value, width: Value, channels: Value, outside: Value, w: Value,
+              bias: Value, multiplier: Value, shift: Value, y: Value, y_zero: Value, lo: Value, hi: Value) -> None:
         kind, byte = code.vector(code.I32, lanes), code.vector(code.I8, wide)
         words = code.vector(code.I16, 2 * lanes)
         cell = _pointers(code, rows, first, dilation, width, channels, outside, kh, columns)
