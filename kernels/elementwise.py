@@ -4,8 +4,8 @@
 
 Maximum and minimum compare the stored numbers, whatever their scales. A comparison with NaN is false, so that the second
 operand wins then, and where both are zeros. The delegate flushes denormals and sometimes takes the operands the other way
-round: the one that the innermost loop repeats comes second, but a stored operand of one element is a clamp's bound and
-comes first.
+round: the one that the innermost loop repeats, or the first of two single numbers, comes second, but a stored operand of
+one element is a clamp's bound and comes first.
 
 SQUARED_DIFFERENCE of int8 brings both operands to a common scale, 2**7 times finer, and squares the exact difference;
 int32 wraps around.
@@ -15,6 +15,7 @@ Source: LiteRT tflite/kernels/maximum_minimum.cc, squared_difference.cc; XNNPACK
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -46,20 +47,25 @@ from .numerics import clamp, divide_by_power_of_two, doubling_high_mul, quantize
 
 
 # ---------------------------------------------------------------------------------------- settled before the first run
-def clamped_operand(call: Call) -> int | None:
-    """The stored operand of one element that the delegate takes for a bound, if there is one."""
-    for i in (0, 1):
-        if call.input(i).fixed and call.input(i).size == 1:
-            return i
+def bound(call: Call) -> int | None:
+    """The stored operand of one element that the delegate takes for a clamp's bound, if there is one; the second is looked
+    at first. y must have the other operand's rank."""
+    for i in (1, 0):
+        operand = call.input(i)
+        if operand.fixed and operand.known is not None and operand.size == 1:
+            return i if len(operand.shape) <= len(call.input(1 - i).shape) else None
     return None
 
 
 def ordered_args(call: Call, params: None) -> tuple[Arg, ...]:
-    """The operands in the delegate's order: a bound comes first; else the one that the innermost loop repeats, second."""
+    """The operands in the delegate's order: a bound first (-0 counts as 0), else a repeated operand second."""
     a, b, table, p, y = bare_args(call, params)
     assert isinstance(table, np.ndarray)
-    bound = clamped_operand(call)
-    if bound == 1 or (bound is None and table[1, 0] == 0):
+    i = bound(call)
+    if i is not None:
+        value = np.asarray(call.input(i).known, np.float32).reshape(1) + f32(0)
+        return value, (b if i == 0 else a), table[[0, 1, 2] if i == 0 else [0, 2, 1]], p, y
+    if table[1, 0] == 0 or call.output.size == 1:
         return b, a, table[[0, 2, 1]], p, y
     return a, b, table, p, y
 
@@ -99,6 +105,12 @@ def minimum_delegate(a: Any, b: Any, p: Any) -> Any:
 
 
 @inline
+def second(a: Any, b: Any, p: Any) -> Any:
+    """A clamp without bounds moves bytes: denormals stay."""
+    return b
+
+
+@inline
 def squared_difference_float(a: Any, b: Any, p: Any) -> Any:
     return (a - b) * (a - b)
 
@@ -123,8 +135,13 @@ is_known = of_types(TensorType.FLOAT32, TensorType.INT8, TensorType.UINT8, Tenso
 is_int8 = of_types(TensorType.INT8)
 
 
-def extremum(code: BuiltinOperator, name: str, plain: Any, flushed: Any) -> Op:
-    """MAXIMUM or MINIMUM."""
+def extremum(code: BuiltinOperator, name: str, plain: Any, flushed: Any, least: float) -> Op:
+    """MAXIMUM or MINIMUM. `least`: the bound that changes nothing."""
+
+    def is_idle(call: Call) -> bool:
+        i = bound(call)
+        return is_float(call) and i is not None and float(np.asarray(call.input(i).known).reshape(-1)[0]) == least
+
     return Op(
         code=code,
         inputs=(2, 2),
@@ -132,6 +149,7 @@ def extremum(code: BuiltinOperator, name: str, plain: Any, flushed: Any) -> Op:
         types=("float32", "int8", "uint8", "int16", "int32", "int64"),
         infer=infer,
         kernels=(
+            Kernel(f"{name}_idle_delegate", elementwise(second), ordered_args, frozenset({DELEGATE}), is_idle, elements),
             Kernel(f"{name}_float32_delegate", elementwise(flushed), ordered_args, frozenset({DELEGATE}), is_float, elements),
             Kernel(f"{name}_any", elementwise(plain), bare_args, OLD, is_known, elements),
         ),
@@ -140,8 +158,8 @@ def extremum(code: BuiltinOperator, name: str, plain: Any, flushed: Any) -> Op:
     )
 
 
-MAXIMUM = extremum(BuiltinOperator.MAXIMUM, "maximum", maximum, maximum_delegate)
-MINIMUM = extremum(BuiltinOperator.MINIMUM, "minimum", minimum, minimum_delegate)
+MAXIMUM = extremum(BuiltinOperator.MAXIMUM, "maximum", maximum, maximum_delegate, -math.inf)
+MINIMUM = extremum(BuiltinOperator.MINIMUM, "minimum", minimum, minimum_delegate, math.inf)
 
 SQUARED_DIFFERENCE = Op(
     code=BuiltinOperator.SQUARED_DIFFERENCE,
