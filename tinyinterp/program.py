@@ -259,6 +259,11 @@ class Program:
         """The shape of a tensor, or the file's when no run has told it yet."""
         return self.plan.shapes.get(t, self.graph.tensors[t].shape)
 
+    def has(self, t: int) -> bool:
+        """Whether a tensor has memory of its own or a known value."""
+        root = self.plan.root(t)
+        return t in self.plan.values or root in self.objects or any(root in segment.bytes for segment in self.segments)
+
     def array(self, t: int, plan: Plan | None = None) -> np.ndarray:
         """A tensor as a view of its memory, packed types as their bytes; constants read-only. Raises: NotAllocatedError."""
         plan = plan or self.plan

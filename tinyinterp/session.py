@@ -40,6 +40,7 @@ class Session:
         used = {*graph.outputs, *(t for o in graph.operators for t in o.operator.inputs)}
         self._strings = [t for t in graph.inputs if t in used and graph.tensors[t].type == TensorType.STRING]
         self._warned = False
+        self._direct: dict[int, np.ndarray] = {}  # inputs and outputs where they lie, while nothing can move them
 
     def name(self, t: int) -> str:
         """`tensor 3 'conv/bias'`, for messages."""
@@ -69,7 +70,7 @@ class Session:
         if shape == old and self.program is not None and t not in self.sizes:
             return
         self.sizes[t] = shape
-        self.ready = False
+        self.ready, self._direct = False, {}
 
     def _strictly(self, t: int, shape: Shape) -> None:
         tensor, old = self.graph.tensors[t], self.shape(t)
@@ -98,6 +99,9 @@ class Session:
             program.array(t)[...] = value
         self.program, self.inputs, self.sizes, self.ready = program, inputs, {}, True
         self.reset_variables()
+        if program.complete:
+            fixed = [t for t in self._kept if t not in program.plan.values and self.graph.tensors[t].type.numpy is not None]
+            self._direct = {t: program.array(t) for t in fixed if program.has(t)}
 
     def reset_variables(self) -> None:
         """Zero every variable, int8 ones to the value that stands for 0."""
@@ -123,6 +127,10 @@ class Session:
     # ------------------------------------------------------------------------------------------------ values
     def set(self, t: int, value: Any) -> None:
         """Copy a value into a tensor. Raises: TensorError, NotAllocatedError."""
+        target = self._direct.get(t)
+        if target is not None and type(value) is np.ndarray and (value.dtype, value.shape) == (target.dtype, target.shape):
+            target[...] = value
+            return
         tensor = self.graph.tensors[t]
         if t in self.graph.constants:
             why = f"{self.name(t)} is stored in the model and read-only"
@@ -139,10 +147,10 @@ class Session:
 
     def get(self, t: int) -> Any:
         """A tensor's value as a new array, a NumPy scalar when it has no dimensions. Raises: NotAllocatedError."""
-        value = self.view(t)
-        if value.dtype == object:
-            return value.copy()
-        return np.array(value)[()] if value.ndim == 0 else np.array(value)
+        value = self._direct.get(t)
+        if value is None:
+            value = self.view(t)
+        return value[()] if value.ndim == 0 and value.dtype.kind != "O" else value.copy()
 
     def view(self, t: int) -> np.ndarray:
         """A tensor where it lies; packed types unpacked, and constants read-only. Raises: NotAllocatedError, TensorError."""
