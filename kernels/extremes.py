@@ -43,7 +43,7 @@ from .axes import (
     without_zero_point,
 )
 from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op
-from .lanes import extreme_lane, halving
+from .lanes import extreme_of_row, registers
 from .machine import f32, inline, xmax, xmin
 
 LOWEST, HIGHEST, INF = f32(-3.4028234663852886e38), f32(3.4028234663852886e38), f32(np.inf)
@@ -77,6 +77,11 @@ def float_args(call: Call, params: None) -> tuple[Arg, ...]:
 
 def delegate_args(call: Call, params: None) -> tuple[Arg, ...]:
     return (*walk(call, drop_ones=False), INF if is_min(call) else f32(-INF), result(call))
+
+
+def rows_args(call: Call, params: None) -> tuple[Arg, ...]:
+    *where, y = delegate_args(call, params)
+    return (*where, registers(call), y)
 
 
 # --------------------------------------------------------------------------------------------------------- kernels
@@ -134,15 +139,15 @@ def extreme_float(pick: Callable[..., Any]) -> Callable[..., None]:
 
 def extreme_rows(pick: Callable[..., Any], lanes: int) -> Callable[..., None]:
     """The definition, delegate, innermost dimension reduced: every lane starts with what the rows before gave."""
-    extreme_of = halving(extreme_lane(pick, lanes), pick, lanes)
+    extreme_of = extreme_of_row(pick, lanes)
 
-    def run(x: Any, table: Any, start: Any, y: Any, begin: int, end: int) -> None:
+    def run(x: Any, table: Any, start: Any, v: Any, y: Any, begin: int, end: int, thread: int) -> None:
         for o in range(begin, end):
             first = first_of(table, o)
             m = start
             for b in range(table[2, 1]):
                 for c in range(table[2, 2]):
-                    m = extreme_of(x, first + b * table[3, 1] + c * table[3, 2], table[2, 3], m)
+                    m = extreme_of(x, first + b * table[3, 1] + c * table[3, 2], table[2, 3], m, v, thread)
             y[o] = m
 
     return run
@@ -166,9 +171,9 @@ def kernels(name: str, integer: Any, reference: Any, builtin: Any, delegate: Any
         Kernel(f"{name}_integer", extreme(integer), integer_args, ALL, is_integer, outputs),
         Kernel(f"{name}_float32_reference", extreme_float(reference), float_args, frozenset({REFERENCE}), is_float, outputs),
         Kernel(f"{name}_float32_builtin", extreme_float(builtin), float_args, frozenset({BUILTIN}), is_float, outputs),
-        Kernel(f"{name}_float32_rows_avx512", extreme_rows(delegate, 16), delegate_args, frozenset({DELEGATE}),
+        Kernel(f"{name}_float32_rows_avx512", extreme_rows(delegate, 16), rows_args, frozenset({DELEGATE}),
                float_rows_avx512, outputs),
-        Kernel(f"{name}_float32_rows_avx2", extreme_rows(delegate, 8), delegate_args, frozenset({DELEGATE}), float_rows, outputs),
+        Kernel(f"{name}_float32_rows_avx2", extreme_rows(delegate, 8), rows_args, frozenset({DELEGATE}), float_rows, outputs),
         Kernel(f"{name}_float32_columns", extreme(delegate), delegate_args, frozenset({DELEGATE}), is_float, outputs),
     )
 

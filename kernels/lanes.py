@@ -1,10 +1,10 @@
 """One number from a contiguous row, in the order in which XNNPACK's vector kernels come to it.
 
-A register of L lanes (16 floats on AVX-512, 8 below) holds L partial results; lane k takes the elements k, k + L,
-k + 2 L ... of the row, through one or more accumulators. At the end the lanes are joined by halving: each with the one
-L / 2 further, then L / 4, down to one. A lane is written here as a plain loop with a stride; `halving` joins the lanes.
+A register of L lanes (16 floats on AVX-512, 8 below) holds L partial results: lane k takes the elements k, k + L,
+k + 2 L ... of the row, in one accumulator or in several in turn. At the end the lanes are joined by halving: each with
+the one L / 2 further, then L / 4, down to one.
 
-The row is x[first : first + n] of a flat array.
+The row is x[first : first + n] of a flat array; the accumulators are v[t], a row of `registers(call)` for each thread.
 
 Source: XNNPACK src/f32-rsum, f32-raddstoreexpminusmax, f32-rminmax, src/xnnpack/simd.
 """
@@ -14,7 +14,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .machine import inline
+import numpy as np
+
+from .contract import Call, Scratch
+from .machine import f32, inline
+
+
+def registers(call: Call) -> Scratch:
+    """Four accumulators of 16 lanes for each thread."""
+    return Scratch(np.dtype(np.float32), (max(1, call.threads), 64))
 
 
 @inline
@@ -22,103 +30,112 @@ def plus(a: Any, b: Any) -> Any:
     return a + b
 
 
-def halving(lane: Callable[..., Any], join: Callable[..., Any], lanes: int) -> Callable[..., Any]:
-    """(x, first, n, start) -> all lanes joined, for `lane(x, first, n, start, k)`."""
+def halving(join: Callable[..., Any]) -> Callable[..., Any]:
+    """(v, t, lanes) -> the first lanes of v[t] joined into one."""
 
     @inline
-    def eighth(x: Any, first: Any, n: Any, start: Any, k: Any) -> Any:
-        if lanes == 16:
-            return join(lane(x, first, n, start, k), lane(x, first, n, start, k + 8))
-        return lane(x, first, n, start, k)
+    def halved(v: Any, t: Any, lanes: Any) -> Any:
+        width = lanes // 2
+        while width > 0:
+            for k in range(width):
+                v[t, k] = join(v[t, k], v[t, k + width])
+            width = width // 2
+        return v[t, 0]
 
-    @inline
-    def joined(x: Any, first: Any, n: Any, start: Any) -> Any:
-        return join(join(join(eighth(x, first, n, start, 0), eighth(x, first, n, start, 4)),
-                         join(eighth(x, first, n, start, 2), eighth(x, first, n, start, 6))),
-                    join(join(eighth(x, first, n, start, 1), eighth(x, first, n, start, 5)),
-                         join(eighth(x, first, n, start, 3), eighth(x, first, n, start, 7))))
+    return halved
 
-    return joined
+
+sum_of_lanes = halving(plus)
 
 
 @inline
-def sum_lane_avx512(x: Any, first: Any, n: Any, start: Any, k: Any) -> Any:
+def sum_in_32(x: Any, first: Any, n: Any, v: Any, t: Any) -> Any:
+    """32 partial sums of the whole blocks of 32; where those end."""
+    for k in range(32):
+        v[t, k] = f32(0)
+    end = n - n % 32
+    for i in range(first, first + end, 32):
+        for k in range(32):
+            v[t, k] = v[t, k] + x[i + k]
+    return end
+
+
+@inline
+def sum_row_avx512(x: Any, first: Any, n: Any, v: Any, t: Any) -> Any:
     """Two accumulators over blocks of 32, a block of 16 to the first, joined, then the tail."""
-    whole = n - n % 32
-    a, b = start, start
-    for i in range(first + k, first + whole, 32):
-        a = a + x[i]
-        b = b + x[i + 16]
-    if n - whole >= 16:
-        a = a + x[first + whole + k]
-        whole += 16
-    a = b + a
-    return a + x[first + whole + k] if whole + k < n else a
+    i = sum_in_32(x, first, n, v, t)
+    if n - i >= 16:
+        for k in range(16):
+            v[t, k] = v[t, k] + x[first + i + k]
+        i += 16
+    for k in range(16):
+        v[t, k] = v[t, 16 + k] + v[t, k]
+    for k in range(n - i):
+        v[t, k] = v[t, k] + x[first + i + k]
+    return sum_of_lanes(v, t, 16)
 
 
 @inline
-def sum_lane_avx2(x: Any, first: Any, n: Any, start: Any, k: Any) -> Any:
+def sum_row_avx2(x: Any, first: Any, n: Any, v: Any, t: Any) -> Any:
     """Four accumulators over blocks of 32, left-over blocks of 8 to the first three, joined crosswise, then the tail."""
-    whole = n - n % 32
-    a, b, c, d = start, start, start, start
-    for i in range(first + k, first + whole, 32):
-        a = a + x[i]
-        b = b + x[i + 8]
-        c = c + x[i + 16]
-        d = d + x[i + 24]
-    left = n - whole
-    i = first + whole + k
-    if left >= 8:
-        a = a + x[i]
-    if left >= 16:
-        b = b + x[i + 8]
-    if left >= 24:
-        c = c + x[i + 16]
-    a = (a + c) + (b + d)
-    whole = n - n % 8
-    return a + x[first + whole + k] if whole + k < n else a
+    i = sum_in_32(x, first, n, v, t)
+    eights = (n - i) - (n - i) % 8
+    for k in range(eights):
+        v[t, k] = v[t, k] + x[first + i + k]
+    i += eights
+    for k in range(8):
+        v[t, k] = (v[t, k] + v[t, 16 + k]) + (v[t, 8 + k] + v[t, 24 + k])
+    for k in range(n - i):
+        v[t, k] = v[t, k] + x[first + i + k]
+    return sum_of_lanes(v, t, 8)
 
 
-def exponential_lane(lanes: int) -> Callable[..., Any]:
+def sum_of_exponentials(lanes: int) -> Callable[..., Any]:
     """The sum inside SOFTMAX: two accumulators over blocks of 4 * lanes, joined, then single blocks and the tail."""
 
     @inline
-    def lane(x: Any, first: Any, n: Any, start: Any, k: Any) -> Any:
-        whole = n - n % (4 * lanes)
-        a, b = start, start
-        for i in range(first + k, first + whole, 2 * lanes):
-            a = a + x[i]
-            b = b + x[i + lanes]
-        a = a + b
-        for i in range(first + whole + k, first + n, lanes):
-            a = a + x[i]
-        return a
+    def total(x: Any, first: Any, n: Any, v: Any, t: Any) -> Any:
+        for k in range(2 * lanes):
+            v[t, k] = f32(0)
+        end = n - n % (4 * lanes)
+        for i in range(first, first + end, 2 * lanes):
+            for k in range(2 * lanes):
+                v[t, k] = v[t, k] + x[i + k]
+        for k in range(lanes):
+            v[t, k] = v[t, k] + v[t, lanes + k]
+        for i in range(first + end, first + n, lanes):
+            for k in range(min(lanes, first + n - i)):
+                v[t, k] = v[t, k] + x[i + k]
+        return sum_of_lanes(v, t, lanes)
 
-    return lane
+    return total
 
 
-def extreme_lane(pick: Callable[..., Any], lanes: int) -> Callable[..., Any]:
-    """A maximum or minimum: four accumulators over blocks of 4 * lanes, joined, then single blocks; each element of the
-    tail goes to every lane. The order shows only where there are NaNs or zeros of both signs."""
+def extreme_of_row(pick: Callable[..., Any], lanes: int) -> Callable[..., Any]:
+    """A maximum or minimum that every lane begins with `start`: four accumulators over blocks of 4 * lanes, joined, then
+    single blocks; each element of the tail goes to every lane. The order shows only where there are NaNs or zeros of
+    both signs."""
+    joined = halving(pick)
 
     @inline
-    def lane(x: Any, first: Any, n: Any, start: Any, k: Any) -> Any:
-        whole = n - n % (4 * lanes)
-        a, b, c, d = start, start, start, start
-        for i in range(first + k, first + whole, 4 * lanes):
-            a = pick(a, x[i])
-            b = pick(b, x[i + lanes])
-            c = pick(c, x[i + 2 * lanes])
-            d = pick(d, x[i + 3 * lanes])
-        a = pick(pick(a, b), pick(c, d))
-        tail = n - n % lanes
-        for i in range(first + whole + k, first + tail, lanes):
-            a = pick(a, x[i])
+    def extreme(x: Any, first: Any, n: Any, start: Any, v: Any, t: Any) -> Any:
+        for k in range(4 * lanes):
+            v[t, k] = start
+        end, tail = n - n % (4 * lanes), n - n % lanes
+        for i in range(first, first + end, 4 * lanes):
+            for k in range(4 * lanes):
+                v[t, k] = pick(v[t, k], x[i + k])
+        for k in range(lanes):
+            v[t, k] = pick(pick(v[t, k], v[t, lanes + k]), pick(v[t, 2 * lanes + k], v[t, 3 * lanes + k]))
+        for i in range(first + end, first + tail, lanes):
+            for k in range(lanes):
+                v[t, k] = pick(v[t, k], x[i + k])
         for i in range(first + tail, first + n):
-            a = pick(a, x[i])
-        return a
+            for k in range(lanes):
+                v[t, k] = pick(v[t, k], x[i])
+        return joined(v, t, lanes)
 
-    return lane
+    return extreme
 
 
 @inline

@@ -53,7 +53,7 @@ from .axes import (
     without_zero_point,
 )
 from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op
-from .lanes import eigen_sum, halving, plus, sum_lane_avx2, sum_lane_avx512
+from .lanes import eigen_sum, plus, registers, sum_row_avx2, sum_row_avx512
 from .machine import f32, fma, inline, rint, round_away
 from .numerics import (
     clamp,
@@ -87,6 +87,11 @@ def float_stretches_args(call: Call, params: None) -> tuple[Arg, ...]:
 
 def float_delegate_args(call: Call, params: None) -> tuple[Arg, ...]:
     return (*walk(call, drop_ones=False), f32(f32(1) / f32(count(call))) if is_mean(call) else f32(1), result(call))
+
+
+def rows_args(call: Call, params: None) -> tuple[Arg, ...]:
+    *where, y = float_delegate_args(call, params)
+    return (*where, registers(call), y)
 
 
 def eigen_args(call: Call, params: None) -> tuple[Arg, ...]:
@@ -191,13 +196,13 @@ def mean_float_rows(x: Any, n: int, y: Any, begin: int, end: int) -> None:
 def sum_rows(sum_of: Callable[..., Any], fused: bool) -> Callable[..., None]:
     """The definition, delegate, innermost dimension reduced."""
 
-    def run(x: Any, table: Any, scale: Any, y: Any, begin: int, end: int) -> None:
+    def run(x: Any, table: Any, scale: Any, v: Any, y: Any, begin: int, end: int, thread: int) -> None:
         for o in range(begin, end):
             first = first_of(table, o)
             acc = f32(0)
             for b in range(table[2, 1]):
                 for c in range(table[2, 2]):
-                    row = sum_of(x, first + b * table[3, 1] + c * table[3, 2], table[2, 3], f32(0))
+                    row = sum_of(x, first + b * table[3, 1] + c * table[3, 2], table[2, 3], v, thread)
                     acc = fma(scale, row, acc) if fused else acc + row * scale
             y[o] = acc
 
@@ -309,12 +314,11 @@ def is_image(call: Call) -> bool:
 
 
 REF, DEL, OPT = frozenset({REFERENCE}), frozenset({DELEGATE}), frozenset({BUILTIN})
-ROWS_AVX512 = sum_rows(halving(sum_lane_avx512, plus, 16), True)
-ROWS_AVX2 = sum_rows(halving(sum_lane_avx2, plus, 8), False)
+ROWS_AVX512, ROWS_AVX2 = sum_rows(sum_row_avx512, True), sum_rows(sum_row_avx2, False)
 FIXED, FLOATS, DELEGATES = sum_quantized(fixed_tail), sum_quantized(float_tail), sum_quantized(delegate_tail)
 SHARED = (
-    Kernel("sum_float32_rows_avx512", ROWS_AVX512, float_delegate_args, DEL, float_rows_avx512, outputs),
-    Kernel("sum_float32_rows_avx2", ROWS_AVX2, float_delegate_args, DEL, float_rows, outputs),
+    Kernel("sum_float32_rows_avx512", ROWS_AVX512, rows_args, DEL, float_rows_avx512, outputs),
+    Kernel("sum_float32_rows_avx2", ROWS_AVX2, rows_args, DEL, float_rows, outputs),
     Kernel("sum_float32_columns", sum_columns, float_delegate_args, DEL, is_float, outputs),
     Kernel("sum_integer", sum_integer, integer_sum_args, ALL, is_wide, outputs),
     Kernel("sum_8bit_delegate", DELEGATES, delegate_tail_args, DEL, is_8bit, outputs),

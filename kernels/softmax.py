@@ -35,7 +35,7 @@ from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, 
 from .delegate import shaped
 from .fixed_point import exp_on_negative_values, leading_zeros, reciprocal
 from .float_math import HALF, LOG2E, ONE, ZERO, C
-from .lanes import eigen_sum, exponential_lane, halving, plus
+from .lanes import eigen_sum, registers, sum_of_exponentials
 from .machine import bits, expf, f32, floorf, fma, from_bits, inline, round_away, u32
 from .numerics import (
     INT32_MAX,
@@ -88,7 +88,7 @@ def builtin_args(call: Call, params: None) -> tuple[Arg, ...]:
 
 def delegate_args(call: Call, params: None) -> tuple[Arg, ...]:
     size = call.input(0).size
-    return call.input(0).view(size), depth(call), call.output.view(size)
+    return call.input(0).view(size), depth(call), registers(call), call.output.view(size)
 
 
 def output_near(call: Call, scale: float, zero_point: int) -> None:
@@ -192,7 +192,7 @@ def exp_below_zero(x: Any) -> Any:
 def softmax_float_delegate(sum_of: Callable[..., Any]) -> Callable[..., None]:
     """The definition, delegate order, with one of the ways to add up a row. A NaN in a row spoils all of it."""
 
-    def run(x: Any, depth: int, y: Any, begin: int, end: int) -> None:
+    def run(x: Any, depth: int, v: Any, y: Any, begin: int, end: int, thread: int) -> None:
         for r in range(begin, end):
             first = r * depth
             m = x[first]
@@ -200,15 +200,15 @@ def softmax_float_delegate(sum_of: Callable[..., Any]) -> Callable[..., None]:
                 m = x[i] if x[i] > m else m
             for i in range(first, first + depth):
                 y[i] = exp_below_zero(x[i] - m)
-            share = ONE / sum_of(y, first, depth, ZERO)
+            share = ONE / sum_of(y, first, depth, v, thread)
             for i in range(first, first + depth):
                 y[i] = y[i] * share
 
     return run
 
 
-softmax_float_avx512 = softmax_float_delegate(halving(exponential_lane(16), plus, 16))
-softmax_float_avx2 = softmax_float_delegate(halving(exponential_lane(8), plus, 8))
+softmax_float_avx512 = softmax_float_delegate(sum_of_exponentials(16))
+softmax_float_avx2 = softmax_float_delegate(sum_of_exponentials(8))
 
 # ------------------------------------------------------------------------------------------------- float32, builtin
 EIGEN_MOST = C("0x1.62e45ap+6")
