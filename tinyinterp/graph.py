@@ -64,10 +64,14 @@ def link(model: Model, subgraph: int = 0, ops: Sequence[Op] | None = None) -> Gr
     by_code = {op.code: op for op in ops}
     part = model.subgraphs[subgraph]
     constants = {}
+    written = {*part.inputs, *(t for operator in part.operators for t in operator.outputs)}
     for i, tensor in enumerate(part.tensors):
         value = model.constant(tensor)
         if value is not None:
             constants[i] = value if tensor.type != TensorType.STRING else strings(value, tensor.shape)
+        elif 0 in tensor.shape and tensor.type.numpy is not None and i not in written and not tensor.is_variable:
+            constants[i] = np.zeros(tensor.shape, tensor.type.numpy)  # no elements, so none are missing
+            constants[i].flags.writeable = False
     linked = []
     for i, operator in enumerate(part.operators):
         op = by_code.get(operator.custom_code or operator.code)

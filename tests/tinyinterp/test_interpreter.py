@@ -12,7 +12,7 @@ import pytest
 from tests.tinyinterp import models
 from tinyinterp.interpreter import Interpreter, InterpreterWithCustomOps, OpResolverType, SignatureRunner
 from tinyinterp.schema import DimensionType, SparseLevel, Sparsity, build
-from tinyinterp.schema.build import one_op, tensor
+from tinyinterp.schema.build import Graph, model_of, one_op, operator, tensor
 
 RAMP = np.array([[1, 2, 3, 4]], np.float32)
 
@@ -309,3 +309,32 @@ def test_the_names_of_tf_lite(monkeypatch: pytest.MonkeyPatch) -> None:
         lite.experimental.load_delegate("libedgetpu.so.1")
     with pytest.raises(AttributeError, match=r"tensorflow\.lite\.TFLiteConverter"):
         lite.TFLiteConverter  # noqa: B018
+
+
+def test_a_constant_of_no_elements_needs_no_bytes() -> None:
+    x, shape = tensor("x", "float32", (1, 1)), tensor("shape", "int32", (0,))
+    step = operator("RESHAPE", [x, shape], [tensor("y", "float32", ())])
+    interpreter = Interpreter(model_content=build(model_of(Graph([step], inputs=[x]))))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor("x", np.float32([[3]]))
+    interpreter.invoke()
+    assert interpreter.get_tensor("y") == 3
+
+
+def test_an_output_whose_shape_a_run_tells() -> None:
+    x, shape = tensor("x", "float32", (4,)), tensor("shape", "int32", (2,))
+    step = operator("RESHAPE", [x, shape], [tensor("y", "float32", (1, 1), signature=(-1, -1))])
+    interpreter = Interpreter(model_content=build(model_of([step])))
+    interpreter.allocate_tensors()
+    assert interpreter.get_output_details()[0]["shape"].tolist() == [1, 1]
+    assert interpreter.get_tensor("y").tolist() == [[0]]
+    interpreter.set_tensor("x", RAMP[0])
+    for wanted in ([2, 2], [4, 1], [1, 4]):
+        interpreter.set_tensor("shape", np.array(wanted, np.int32))
+        interpreter.invoke()
+        assert interpreter.get_output_details()[0]["shape"].tolist() == wanted
+        assert interpreter.get_output_details()[0]["shape_signature"].tolist() == [-1, -1]
+        assert interpreter.get_tensor("y").tolist() == RAMP[0].reshape(wanted).tolist()
+    interpreter.set_tensor("shape", np.array([3, 3], np.int32))
+    with pytest.raises(RuntimeError):
+        interpreter.invoke()
