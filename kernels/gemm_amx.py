@@ -92,7 +92,7 @@ def pack_tiles(w: np.ndarray, order: list[int], taps: int) -> np.ndarray:
 @cache
 def conv_amx_run(tail: str, signed: bool) -> Callable[..., None]:
     """The driver. units: pairs of tiles, or panels (by_panel)."""
-    block, rows = gemm_amx(signed), finish(tail, signed)
+    block, rows = gemm_amx(tail, signed), finish(tail, signed)
 
     def run(x: Any, image: Any, top: int, left: int, reach: int, fill: int, w: Any, bias: Any, multiplier: Any, shift: Any,
             starts: Any, x_rows: Any, y_rows: Any, stride: int, runs: Any, k: int, gathered: int, passes: int, windows: Any,
@@ -114,7 +114,11 @@ def conv_amx_run(tail: str, signed: bool) -> Callable[..., None]:
         where = none if gathered else address(runs)
         depth = w.shape[1] * 2048
         size = address(multiplier[1:]) - address(multiplier) if w.shape[0] > 1 else 0
+        each = (15 + taps * steps) // (taps * steps)  # pairs of rows to finish in a step
         tiles_on(address(config))
+        left, m_at, s_at, y_at, rows_at, columns = 0, address(multiplier), address(shift), address(y), address(y_rows), 32
+        own = address(sums) + thread * 8704
+        turn = 0
         at = first
         while at < last:
             pairs = min(count, last - at)
@@ -128,11 +132,17 @@ def conv_amx_run(tail: str, signed: bool) -> Callable[..., None]:
                     pair = at + b
                     a0 = here + b * 32 * stride if gathered else base + starts[2 * pair]
                     a1 = here + (b * 32 + 16) * stride if gathered else base + starts[2 * pair + 1]
-                    own = address(sums) + thread * 8704 + b % 2 * 4352
-                    block(a0, a1, stride, where, taps, steps, address(w) + panel * depth, address(bias) + panel * 128, own)
-                    rows(own, address(multiplier) + panel * size, address(shift) + panel * 128, address(y) + panel * 32,
-                         address(y_rows) + pair * 256, own + 4096, y.shape[3] - panel * 32, y_zero, lo, hi)
+                    now, before = own + turn * 4352, own + (1 - turn) * 4352
+                    block(a0, a1, stride, where, taps, steps, address(w) + panel * depth, address(bias) + panel * 128, now,
+                          left, before, m_at, s_at, y_at, rows_at, before + 4096, columns, y_zero, lo, hi)
+                    turn = 1 - turn
+                    left, columns = each, y.shape[3] - panel * 32
+                    m_at, s_at = address(multiplier) + panel * size, address(shift) + panel * 128
+                    y_at, rows_at = address(y) + panel * 32, address(y_rows) + pair * 256
             at += pairs
+        if left > 0:
+            before = own + (1 - turn) * 4352
+            rows(before, m_at, s_at, y_at, rows_at, before + 4096, columns, y_zero, lo, hi)
         tiles_off()
 
     return run
@@ -147,7 +157,7 @@ def conv_amx(name: str, product: Callable[[Call], Product], fits: Callable[[Call
             return None
         p, tail, signed = product(call), tails[call.numerics], call.input(0).dtype == np.int8
         channels, depth = p.w.shape[0], p.w[0].size
-        worth = (depth >= 32 and channels > 16) or depth >= 128  # else vpdpbusd is faster: products would be mostly padding
+        worth = (depth >= 16 and channels > 16) or depth >= 128  # else products would be mostly padding
         if p.groups > 1 or p.pixels < 16 or not worth or call.input(0).known is not None or not bounded(call, p, scales):
             return None
         at = layout(p)

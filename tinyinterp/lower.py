@@ -202,7 +202,8 @@ class _State:
             return DELEGATE if op.delegated(call) else BUILTIN
         # Without the delegate the official floats change from build to build: the reference stands in, as documented.
         plain = all(o.type == TensorType.FLOAT32 for o in (*call.inputs[:1], *call.outputs[:1]) if o is not None)
-        known = any(isinstance(k, Kernel) and REFERENCE in k.numerics for k in op.kernels)  # BUILTIN_REF lacks a few ops altogether
+        # BUILTIN_REF lacks a few ops altogether.
+        known = any(isinstance(k, Kernel) and REFERENCE in k.numerics for k in op.kernels)
         return REFERENCE if plain and known else BUILTIN
 
     def _alias(self, op: Op, call: Call) -> bool:

@@ -47,7 +47,8 @@ class Profile:
         for line in self.lines:
             kinds[line.op] = kinds.get(line.op, 0) + line.seconds
         total = max(self.seconds, 1e-12)
-        tail = [f"       {op:24} {1e6 * s:10.2f} us {100 * s / total:5.1f} %" for op, s in sorted(kinds.items(), key=lambda k: -k[1])]
+        tail = [f"       {op:24} {1e6 * s:10.2f} us {100 * s / total:5.1f} %"
+                for op, s in sorted(kinds.items(), key=lambda k: -k[1])]
         return "\n".join([head, *map(str, self.lines), "", *tail])
 
 

@@ -34,24 +34,92 @@ def tiles_off(code: Code) -> None:
     code.call("llvm.x86.tilerelease", code.VOID)
 
 
-def gemm_amx(signed: bool) -> Callable[..., Any]:
-    """The block as a microkernel of (a0, a1, stride, runs, taps, steps, w, bias, sums).
+def lane_order(tail: str) -> list[int]:
+    """The channel at each of the 32 columns. The delegate's tail packs 32-bit lanes to bytes inside 128-bit lanes and never
+    undoes it: the weights are laid out so that the bytes come out in order."""
+    if tail != "delegate":
+        return list(range(32))
+    return [8 * (e // 4) + 4 * t + e % 4 for t in range(2) for e in range(16)]
+
+
+def finisher(code: Code, tail: str, signed: bool, sums: Value, multiplier: Value, shift: Value, y: Value, y_rows: Value,
+             spare: Value, columns: Value, y_zero: Value, lo: Value, hi: Value) -> Callable[[Value], None]:
+    """Writes the instructions that bring two rows of sums, from an even one on, to bytes.
+
+    y_rows: address of int64 [32], each row's distance from y; a negative one goes to `spare`, 32 bytes that nobody reads.
+    """
+    kind, bytes32, words = code.vector(code.I32, 16), code.vector(code.I8, 32), code.vector(code.I16, 32)
+    real = {"delegate": code.F32, "double": code.F64}.get(tail, code.I32)
+    size = 8 if tail == "double" else 4
+    m_of = [code.load(multiplier + size * 16 * v, code.vector(real, 16)) for v in range(2)]
+    s_of = [code.load(shift + 64 * v, kind) for v in range(2)]
+    mask = code.first(columns, 32)
+    element = code.I16 if tail == "delegate" else code.I32
+    zero = code.splat(code.convert(y_zero, element), words if tail == "delegate" else kind)
+    limit = code.I8 if tail == "delegate" else code.I32
+    least, most = (code.splat(code.convert(c, limit), code.vector(code.I8, 64) if tail == "delegate" else kind) for c in (lo, hi))
+
+    def results(row: Value) -> list[Value]:
+        return [TAILS[tail](code, code.load(sums + row * 128 + 64 * v, kind), m_of[v], s_of[v]) for v in range(2)]
+
+    def put(value: Value, row: Value) -> None:
+        distance = code.load(y_rows + row * 8, code.I64)
+        target = code.select(code.less(distance, code.constant(0)), spare, y + distance)
+        code.store_masked(value, target, mask)
+
+    def packed(row: Value) -> None:
+        """Through saturating packs, two rows in one register."""
+        half = [code.call("llvm.sadd.sat.v32i16", words,
+                          code.call("llvm.x86.avx512.packssdw.512", words, *results(r)), zero) for r in (row, row + 1)]
+        both = code.call(f"llvm.x86.avx512.pack{'ss' if signed else 'us'}wb.512", code.vector(code.I8, 64), *half)
+        both = code.least(most, code.most(least, both, signed), signed)
+        quads = code.cast(both, code.vector(code.I64, 8))
+        both = code.cast(code.shuffle(quads, quads, [0, 2, 4, 6, 1, 3, 5, 7]), both.kind)
+        put(code.shuffle(both, both, range(32)), row)
+        put(code.shuffle(both, both, range(32, 64)), row + 1)
+
+    def plain(row: Value) -> None:
+        for r in (row, row + 1):
+            half = [code.convert(code.least(most, code.most(least, v + zero)), code.vector(code.I8, 16)) for v in results(r)]
+            put(code.cast(code.shuffle(half[0], half[1], range(32)), bytes32), r)
+
+    return packed if tail == "delegate" else plain
+
+
+def finish(tail: str, signed: bool) -> Callable[..., Any]:
+    """From sums to bytes: a microkernel of (sums, multiplier, shift, y, y_rows, spare, columns, y_zero, lo, hi)."""
+
+    @microkernel(*["int64"] * 10)
+    def rows(code: Code, *arguments: Value) -> None:
+        pair = finisher(code, tail, signed, *arguments)
+        with code.loop(16) as i:
+            pair(i * 2)
+
+    return rows
+
+
+def gemm_amx(tail: str, signed: bool) -> Callable[..., Any]:
+    """The block as a microkernel of (a0, a1, stride, runs, taps, steps, w, bias, sums), and then of how many pairs of rows of
+    the block before are still to finish in each step, and the arguments of `finish` for it.
 
     a0, a1: addresses of the first of 16 rows, `stride` bytes apart; runs: address of int64 [taps]; steps: of 64 bytes of k
     in a run; w: [taps * steps, 2, 16, 16, 4]; bias: int32 [32]; sums: int32 [32, 32].
+
+    A product keeps the tile unit busy for 64 cycles in which the vector unit would rest: it finishes the block before.
     """
     product = "llvm.x86.tdpbssd" if signed else "llvm.x86.tdpbusd"
 
-    @microkernel(*["int64"] * 9)
+    @microkernel(*["int64"] * 20)
     def block(code: Code, a0: Value, a1: Value, stride: Value, runs: Value, taps: Value, steps: Value, w: Value, bias: Value,
-              sums: Value) -> None:
+              sums: Value, pairs: Value, *before: Value) -> None:
         def load(tile: int, address: Value, step: Value) -> None:
             code.call("llvm.x86.tileloadd64", code.VOID, code.constant(tile, code.I8), code.at(address), step)
 
         zero, line = code.constant(0), code.constant(64)
         for tile in range(4):
             load(tile, bias + 64 * (tile % 2), zero)
-        at = code.cell(w)
+        pair = finisher(code, tail, signed, *before)
+        at, row = code.cell(w), code.cell(zero)
         with code.loop(taps) as t:
             run = code.load(runs + t * 8, code.I64)
             with code.loop(steps) as s:
@@ -62,76 +130,11 @@ def gemm_amx(signed: bool) -> Callable[..., Any]:
                 at.set(at.get() + 2048)
                 for tile, (rows, columns) in enumerate(((4, 6), (4, 7), (5, 6), (5, 7))):
                     code.call(product, code.VOID, *(code.constant(n, code.I8) for n in (tile, rows, columns)))
+                with code.loop(code.least(pairs, (code.constant(32) - row.get()) / 2)):
+                    pair(row.get())
+                    row.set(row.get() + 2)
         for tile in range(4):
             code.call("llvm.x86.tilestored64", code.VOID, code.constant(tile, code.I8),
                       code.at(sums + (tile // 2) * 2048 + (tile % 2) * 64), code.constant(128))
 
     return block
-
-
-def lane_order(tail: str) -> list[int]:
-    """The channel at each of the 32 columns. The delegate's tail packs 32-bit lanes to bytes inside 128-bit lanes and never
-    undoes it: the weights are laid out so that the bytes come out in order."""
-    if tail != "delegate":
-        return list(range(32))
-    return [8 * (e // 4) + 4 * t + e % 4 for t in range(2) for e in range(16)]
-
-
-def finish(tail: str, signed: bool) -> Callable[..., Any]:
-    """From sums to bytes: a microkernel of (sums, multiplier, shift, y, y_rows, spare, columns, y_zero, lo, hi).
-
-    y_rows: address of int64 [32], each row's distance from y; a negative one goes to `spare`, 32 bytes that nobody reads.
-    """
-
-    @microkernel(*["int64"] * 10)
-    def rows(code: Code, sums: Value, multiplier: Value, shift: Value, y: Value, y_rows: Value, spare: Value, columns: Value,
-             y_zero: Value, lo: Value, hi: Value) -> None:
-        kind, bytes32 = code.vector(code.I32, 16), code.vector(code.I8, 32)
-        real = {"delegate": code.F32, "double": code.F64}.get(tail, code.I32)
-        size = 8 if tail == "double" else 4
-        m_of = [code.load(multiplier + size * 16 * v, code.vector(real, 16)) for v in range(2)]
-        s_of = [code.load(shift + 64 * v, kind) for v in range(2)]
-        mask = code.first(columns, 32)
-
-        def put(value: Value, row: Value) -> None:
-            distance = code.load(y_rows + row * 8, code.I64)
-            target = code.select(code.less(distance, code.constant(0)), spare, y + distance)
-            with code.either(code.less(columns, code.constant(32))) as (some, every):
-                with some:
-                    code.store_masked(value, target, mask)
-                with every:
-                    code.store(value, target)
-
-        def packed(row: Value) -> None:
-            """Two rows at once, through saturating packs."""
-            words = code.vector(code.I16, 32)
-            zero = code.splat(code.convert(y_zero, code.I16), words)
-            half = []
-            for r in (row, row + 1):
-                pair = [TAILS[tail](code, code.load(sums + r * 128 + 64 * v, kind), m_of[v], s_of[v]) for v in range(2)]
-                half.append(code.call("llvm.sadd.sat.v32i16", words,
-                                      code.call("llvm.x86.avx512.packssdw.512", words, *pair), zero))
-            both = code.call(f"llvm.x86.avx512.pack{'ss' if signed else 'us'}wb.512", code.vector(code.I8, 64), *half)
-            least, most = (code.splat(code.convert(c, code.I8), both.kind) for c in (lo, hi))
-            both = code.least(most, code.most(least, both, signed), signed)
-            quads = code.cast(both, code.vector(code.I64, 8))
-            both = code.cast(code.shuffle(quads, quads, [0, 2, 4, 6, 1, 3, 5, 7]), both.kind)
-            put(code.shuffle(both, both, range(32)), row)
-            put(code.shuffle(both, both, range(32, 64)), row + 1)
-
-        def plain(row: Value) -> None:
-            zero, least, most = (code.splat(code.convert(c, code.I32), kind) for c in (y_zero, lo, hi))
-            half = []
-            for v in range(2):
-                value = TAILS[tail](code, code.load(sums + row * 128 + 64 * v, kind), m_of[v], s_of[v]) + zero
-                half.append(code.convert(code.least(most, code.most(least, value)), code.vector(code.I8, 16)))
-            put(code.cast(code.shuffle(half[0], half[1], range(32)), bytes32), row)
-
-        if tail == "delegate":
-            with code.loop(16) as i:
-                packed(i * 2)
-        else:
-            with code.loop(32) as i:
-                plain(i)
-
-    return rows
