@@ -31,6 +31,7 @@ from .broadcast import (
     activation,
     below_one,
     binary_args,
+    divisor,
     elements,
     elementwise,
     five_fold,
@@ -83,12 +84,12 @@ def sum_args(call: Call, params: None) -> tuple[Arg, ...]:
     a, b, y = operands(call)
     fine = 15 if y.type == TensorType.INT16 else 20
     most = float(f32(2) * max(a.scale, b.scale))
-    am, shift_a = quantize_multiplier(below_one(call, float(a.scale) / most))
-    bm, shift_b = quantize_multiplier(below_one(call, float(b.scale) / most))
-    real = most / float(f32(1 << fine) * y.scale)
-    if call.operator.code != BuiltinOperator.SUB or real <= 1 or (y.type == TensorType.INT16 and call.numerics == BUILTIN):
-        below_one(call, real)  # SUB lets it pass, but of int16 the builtin's answer depends on its compiler
-    ym, shift_y = quantize_multiplier(real)
+    am, shift_a = quantize_multiplier(below_one(call, float(a.scale), most))
+    bm, shift_b = quantize_multiplier(below_one(call, float(b.scale), most))
+    steps = float(f32(1 << fine) * divisor(call, y))
+    if call.operator.code != BuiltinOperator.SUB or most <= steps or (y.type == TensorType.INT16 and call.numerics == BUILTIN):
+        below_one(call, most, steps)  # SUB lets it pass, but of int16 the builtin's answer depends on its compiler
+    ym, shift_y = quantize_multiplier(most / steps)
     lo, hi = quantized_range(activation(call), call)
     table = loops(a.shape, b.shape)
     one = bool((table[1:, 0] == 0).any())  # the innermost loop repeats one operand

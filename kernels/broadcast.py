@@ -119,11 +119,18 @@ def activation(call: Call) -> Activation:
     return fused
 
 
-def below_one(call: Call, real: float) -> float:
-    """A factor that the official kernels insist on. Raises: QuantError."""
-    if not 0.0 < real < 1.0:
-        raise QuantError(f"{call.place}: the scales give a factor of {real:g}, it must lie between 0 and 1")
-    return real
+def below_one(call: Call, scale: float, other: float) -> float:
+    """scale / other, which the official kernels insist to be a fraction. Raises: QuantError."""
+    if not 0.0 < scale < other:
+        raise QuantError(f"{call.place}: the scales give a factor of {scale:g} / {other:g}, it must lie between 0 and 1")
+    return scale / other
+
+
+def divisor(call: Call, operand: Operand) -> np.float32:
+    """A scale that others are divided by. Raises: QuantError."""
+    if not operand.scale > 0:
+        raise QuantError(f"{call.place}: tensor {operand.index} '{operand.name}' needs a scale above 0, has {operand.scale}")
+    return operand.scale
 
 
 def elements(call: Call) -> int:

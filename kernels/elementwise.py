@@ -73,9 +73,9 @@ def ordered_args(call: Call, params: None) -> tuple[Arg, ...]:
 def squared_args(call: Call, params: None) -> tuple[Arg, ...]:
     a, b, y = operands(call)
     most = float(f32(2) * max(a.scale, b.scale))
-    am, shift_a = quantize_multiplier(below_one(call, float(a.scale) / most))
-    bm, shift_b = quantize_multiplier(below_one(call, float(b.scale) / most))
-    ym, shift_y = quantize_multiplier(below_one(call, most * most / float(f32(1 << 14) * y.scale)))
+    am, shift_a = quantize_multiplier(below_one(call, float(a.scale), most))
+    bm, shift_b = quantize_multiplier(below_one(call, float(b.scale), most))
+    ym, shift_y = quantize_multiplier(below_one(call, most * most, float(f32(1 << 14) * y.scale)))
     lo, hi = quantized_range(Activation.NONE, call)
     p = np.zeros(WHOLE + 1, np.int64)
     p[[A_ZERO, B_ZERO, A_MULTIPLIER, B_MULTIPLIER, A_SHIFT, B_SHIFT, FINE, Y_MULTIPLIER, Y_SHIFT, Y_ZERO, LO, HI]] = (

@@ -30,6 +30,7 @@ from .add_sub import OLD, is_plain_int16, is_quantized_int16, no_zero_points, wr
 from .broadcast import (
     activation,
     binary_args,
+    divisor,
     elements,
     elementwise,
     five_fold,
@@ -66,7 +67,7 @@ A_ZERO, B_ZERO, MULTIPLIER, SHIFT, Y_ZERO, LO, HI, FACTOR, LIMITED, WHOLE = rang
 def product_args(call: Call, params: None) -> tuple[Arg, ...]:
     no_zero_points(call)
     a, b, y = operands(call)
-    multiplier, shift = quantize_multiplier(float(f32(a.scale * b.scale) / y.scale))
+    multiplier, shift = quantize_multiplier(float(f32(a.scale * b.scale) / divisor(call, y)))
     lo, hi = quantized_range(activation(call), call)
     table = loops(a.shape, b.shape)
     one = bool((table[1:, 0] == 0).any())  # the innermost loop repeats one operand
@@ -90,7 +91,7 @@ def delegate_args(call: Call, params: None) -> tuple[Arg, ...]:
 
 def quotient_args(call: Call, params: None) -> tuple[Arg, ...]:
     a, b, y = operands(call)
-    multiplier, shift = quantize_multiplier(float(a.scale / f32(b.scale * y.scale)))
+    multiplier, shift = quantize_multiplier(float(a.scale / f32(divisor(call, b) * divisor(call, y))))
     lo, hi = quantized_range(activation(call), call)
     return binary_args(call, np.array([a.zero_point, b.zero_point, multiplier, shift, y.zero_point, lo, hi], np.int64))
 

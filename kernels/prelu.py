@@ -22,7 +22,7 @@ from tinyinterp.schema import Activation, BuiltinOperator, TensorType
 
 from . import jit
 from .add_sub import OLD
-from .broadcast import bare_args, binary_args, elements, elementwise, is_float, operands, stretched, takes_shapes
+from .broadcast import bare_args, binary_args, divisor, elements, elementwise, is_float, operands, stretched, takes_shapes
 from .contract import ALL, DELEGATE, Arg, Call, Kernel, Op, Shape
 from .delegate import stored
 from .machine import bits, f32, inline, u32
@@ -44,7 +44,7 @@ X_ZERO, ALPHA_ZERO, MULTIPLIER, SHIFT, SLOPE_MULTIPLIER, SLOPE_SHIFT, Y_ZERO, LO
 
 def quantized_args(call: Call, params: None) -> tuple[Arg, ...]:
     x, alpha, y = operands(call)
-    reals = f32(x.scale / y.scale), f32(f32(x.scale * alpha.scale) / y.scale)
+    reals = f32(x.scale / divisor(call, y)), f32(f32(x.scale * alpha.scale) / y.scale)
     (m, s), (ma, sa) = (quantize_multiplier(float(r)) for r in reals)
     s, sa = (n & 31 if n > 31 else n for n in (s, sa))  # x86 counts a shift modulo 32
     lo, hi = quantized_range(Activation.NONE, call)

@@ -164,6 +164,12 @@ def test_refusals() -> None:
         ours(binary("ADD", "float32", (2,), (2,), options.AddOptions(Activation.TANH)))
     with pytest.raises(QuantError, match="needs one scale, has 0"):
         ours(binary("ADD", "int8", (2,), (2,)))
+    for name in ("ADD", "SUB", "MUL", "DIV", "PRELU"):
+        with pytest.raises(QuantError, match="needs a scale above 0, has 0"):
+            ours(binary(name, "int8", (2,), (2,), **scales((1, 0), (1, 0), (0, 0))))
+    for name in ("ADD", "SUB", "SQUARED_DIFFERENCE"):
+        with pytest.raises(QuantError, match="0 / 0, it must lie between 0 and 1"):
+            ours(binary(name, "int8", (2,), (2,), **scales((0, 0), (0, 0), (1, 0))))
     of = {"scale": 0.5, "zero_point": 4}
     with pytest.raises(QuantError, match="int16 operands need zero point 0"):
         ours(binary("ADD", "int16", (2,), (2,), of_a=of, of_b=of, of_y=of))
