@@ -33,6 +33,7 @@ HALF, COMPLEX, BOOL = TensorType.FLOAT16, TensorType.COMPLEX64, TensorType.BOOL
 SINGLE, DOUBLE = TensorType.FLOAT32, TensorType.FLOAT64
 INTEGERS = (TensorType.INT8, TensorType.INT16, TensorType.INT32, TensorType.INT64, TensorType.UINT8, TensorType.UINT16,
             TensorType.UINT32)
+NARROW = tuple(t for t in INTEGERS if t != TensorType.INT64)
 
 
 # ---------------------------------------------------------------------------------------------------------- shapes
@@ -43,11 +44,14 @@ def infer(call: Call) -> tuple[Shape]:
 # ---------------------------------------------------------------------------------------- settled before the first run
 def flat(operand: Operand) -> Slot | np.ndarray:
     """In one dimension; complex numbers as pairs of float32, halves as their bits."""
-    seen = {HALF: np.dtype(np.uint16), COMPLEX: np.dtype(np.float32)}.get(operand.type, operand.dtype)
+    seen: np.dtype[Any] = operand.dtype
+    if operand.type in (HALF, COMPLEX):
+        seen = np.dtype(np.uint16 if operand.type == HALF else np.float32)
     size = operand.size * operand.dtype.itemsize // seen.itemsize
     if operand.known is None:
         return Slot(operand.index, seen, (size,))
-    return np.ascontiguousarray(operand.known).reshape(-1).view(seen)
+    known: np.ndarray = np.ascontiguousarray(operand.known).reshape(-1).view(seen)
+    return known
 
 
 def args(call: Call, params: None) -> tuple[Arg, ...]:
@@ -58,6 +62,12 @@ def limited_args(call: Call, params: None) -> tuple[Arg, ...]:
     """With the ends of y's type: the least, the greatest, and the power of two above that, which every float has."""
     info = np.iinfo(call.output.dtype)
     return flat(call.input(0)), float(info.min), float(int(info.max) + 1), int(info.min), int(info.max), flat(call.output)
+
+
+def narrow_args(call: Call, params: None) -> tuple[Arg, ...]:
+    """With the least value of y's type and a mask of its bits."""
+    info = np.iinfo(call.output.dtype)
+    return flat(call.input(0)), int(info.min), int(info.max) - int(info.min), flat(call.output)
 
 
 def elements(call: Call) -> int:
@@ -155,6 +165,12 @@ def limited(load: Callable[..., Any]) -> Callable[..., None]:
     return run
 
 
+def low_bits(x: Any, lo: int, mask: int, y: Any, begin: int, end: int) -> None:
+    """The definition from integers to integers of 32 bits or fewer."""
+    for i in range(begin, end):
+        y[i] = ((int(x[i]) - lo) & mask) + lo
+
+
 def copy_complex(x: Any, y: Any, begin: int, end: int) -> None:
     """Complex to complex."""
     for i in range(2 * begin, 2 * end):
@@ -185,6 +201,7 @@ CAST = Op(
     infer=infer,
     kernels=(
         Kernel("cast_complex64_to_complex64", copy_complex, args, ALL, between((COMPLEX,), (COMPLEX,)), elements),
+        Kernel("cast_integer_to_narrower", low_bits, narrow_args, ALL, between(INTEGERS, NARROW), elements),
         *(Kernel(f"cast_{x}_to_integer", limited(load), limited_args, ALL, between(sources, INTEGERS), elements)
           for x, load, sources in FLOATS),
         *(Kernel(f"cast_{x}_to_{y}", cast(load, store), args, ALL, between(sources, targets), elements)

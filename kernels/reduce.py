@@ -100,7 +100,7 @@ def eigen_args(call: Call, params: None) -> tuple[Arg, ...]:
 
 
 def integer_sum_args(call: Call, params: None) -> tuple[Arg, ...]:
-    return (*walk(call), max(1, count(call)) if is_mean(call) else 1, result(call))
+    return (*walk(call), max(1, count(call)) if is_mean(call) else 1, call.output.dtype.itemsize, result(call))
 
 
 def ratio(call: Call) -> np.float32:
@@ -225,12 +225,14 @@ def sum_columns(x: Any, table: Any, scale: Any, y: Any, begin: int, end: int) ->
 
 
 # --------------------------------------------------------------------------------------------------------- integers
-def sum_integer(x: Any, table: Any, divisor: int, y: Any, begin: int, end: int) -> None:
+def sum_integer(x: Any, table: Any, divisor: int, size: int, y: Any, begin: int, end: int) -> None:
     """The definition for 32 and 64 bits: the sum in 64 bits, the quotient truncated, the low bits of it."""
     for o in range(begin, end):
         acc = integers(x, table, o, i64(0))
         quotient = acc // divisor
-        y[o] = quotient + i64(1) if quotient < 0 and quotient * divisor != acc else quotient
+        if quotient < 0 and quotient * divisor != acc:
+            quotient = quotient + i64(1)
+        y[o] = wrap32(quotient) if size == 4 else quotient
 
 
 @inline
