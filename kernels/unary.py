@@ -219,8 +219,8 @@ EXP = op(BuiltinOperator.EXP, (*floats("exp", expf, float_math.exp), *tables("ex
          "LiteRT tflite/kernels/exp.cc", "int8", "int16")
 LOG = op(BuiltinOperator.LOG, (*floats("log", logf, float_math.log, float_math.log_avx2), *tables("log", log_or_least)), 2,
          f"{ELEMENTWISE}, LogEval", "int8", "int16")
-SIN = op(BuiltinOperator.SIN, floats("sin", sinf, float_math.sin), 1, f"{ELEMENTWISE}, SinEval")
-COS = op(BuiltinOperator.COS, floats("cos", cosf, float_math.cos), 1, f"{ELEMENTWISE}, CosEval")
+SIN = op(BuiltinOperator.SIN, floats("sin", sinf, float_math.sin), 2, f"{ELEMENTWISE}, SinEval")
+COS = op(BuiltinOperator.COS, floats("cos", cosf, float_math.cos), 2, f"{ELEMENTWISE}, CosEval")
 
 
 # ------------------------------------------------------------------------------------------------------------------ SQRT

@@ -105,6 +105,18 @@ def test_logistic_8bit(type: str) -> None:
 
 
 @pytest.mark.parametrize("type", ["int8", "uint8"])
+def test_ties_of_tables(type: str) -> None:
+    """tanh of great numbers is 1, here 2.5 steps: 3 above the zero point, in the delegate whatever is even."""
+    q = everything(type)
+    ends = []
+    for zero in (5, 6):
+        made = model("TANH", type, q.shape, {"scale": 0.5, "zero_point": 10}, {"scale": 0.4, "zero_point": zero})
+        check(made, inputs={0: q}, runs=1)
+        ends += [int(ours(made, q, numerics=n)[0][-1]) - zero for n in NUMERICS]
+    assert ends == [3, 3, 3, 3, 2, 3]
+
+
+@pytest.mark.parametrize("type", ["int8", "uint8"])
 def test_leaky_relu_8bit(type: str) -> None:
     """Ratios on both sides of what the delegate takes."""
     q = everything(type)
