@@ -49,7 +49,7 @@ def infer(call: Call) -> tuple[Shape]:
 
 
 def macs(call: Call) -> int:
-    return call.output.size * call.options.filter_height * call.options.filter_width
+    return call.output.size * int(call.options.filter_height * call.options.filter_width)
 
 
 # ---------------------------------------------------------------------------------------- settled before the first run
@@ -219,8 +219,8 @@ def maximum_args(call: Call, params: None) -> tuple[Arg, ...]:
 def windowed(call: Call) -> bool:
     """Strides that the delegate pools with."""
     o = call.options
-    return (o.stride_h <= o.filter_height and o.stride_w <= o.filter_width
-            and (o.filter_height > 1 or o.filter_width > 1 or o.stride_h == o.stride_w == 1))
+    return bool(o.stride_h <= o.filter_height and o.stride_w <= o.filter_width
+                and (o.filter_height > 1 or o.filter_width > 1 or o.stride_h == o.stride_w == 1))
 
 
 def average_delegated(call: Call) -> bool:

@@ -95,7 +95,7 @@ def nearest_axis(call: Call, n: int, m: int) -> np.ndarray:
     """The cell of x for each cell of y: [m] int64. The builtin kernel of 8 bits counts in 1/65536 unless an option is set."""
     align, centers = call.options.align_corners, call.options.half_pixel_centers
     if call.numerics != REFERENCE and call.input(0).dtype.itemsize == 1 and not align and not centers:
-        return np.minimum(np.arange(m, dtype=np.int64) * ((n << 16) // m + 1) >> 16, n - 1)
+        return np.asarray(np.minimum(np.arange(m, dtype=np.int64) * ((n << 16) // m + 1) >> 16, n - 1))
     point = (np.arange(m).astype(f32) + f32(0.5 if centers else 0)) * scale_of(call, n, m)
     cell = np.trunc(point.astype(np.float64) + 0.5) if align else np.floor(point)  # points are not negative
     return np.clip(cell.astype(np.int64), 0, n - 1)

@@ -155,7 +155,9 @@ def transpose_conv_float_builtin(x: Any, w: Any, bias: Any, h: int, v: int, kh: 
 
 def transpose_conv_float_delegate(x: Any, w: Any, bias: Any, sh: int, sw: int, top: int, left: int, lo: Any, hi: Any,
                                   y: Any, begin: int, end: int) -> None:
-    """The definition, delegate order. A cell outside the image is multiplied as 0: an infinite weight shows."""
+    """The definition, delegate order. A cell outside the image is multiplied as 0, and with a stride longer than the window
+    so is every tap that does not count: an infinite weight shows."""
+    every = sh > w.shape[1] or sw > w.shape[2]
     for row in range(begin, end):
         n, i = row // y.shape[1], row % y.shape[1]
         for j in range(y.shape[2]):
@@ -163,11 +165,13 @@ def transpose_conv_float_delegate(x: Any, w: Any, bias: Any, sh: int, sw: int, t
                 acc = bias[o]
                 for p in range(w.shape[1]):
                     r = (i + top - p) // sh
-                    if r * sh == i + top - p:
+                    counts = r * sh == i + top - p
+                    if counts or every:
                         for q in range(w.shape[2]):
                             s = (j + left - q) // sw
-                            if s * sw == j + left - q:
-                                inside = 0 <= r < x.shape[1] and 0 <= s < x.shape[2]
+                            both = counts and s * sw == j + left - q
+                            if both or every:
+                                inside = both and 0 <= r < x.shape[1] and 0 <= s < x.shape[2]
                                 for c in range(x.shape[3]):
                                     acc = fma(x[n, r, s, c] if inside else f32(0), w[o, p, q, c], acc)
                 y[n, i, j, o] = clamp(acc, lo, hi)
