@@ -1,0 +1,150 @@
+"""DEPTHWISE_CONV_2D against the official interpreter, by hand, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.harness import check, compare, models, ours
+from tests.kernels.images import bias, image, numerics, real, run_all, special, weights
+from tinyinterp.errors import ShapeError, UnsupportedOpError
+from tinyinterp.schema import Activation, Model, Padding, options
+from tinyinterp.schema.build import one_op, tensor
+
+SAME, VALID = Padding.SAME, Padding.VALID
+# x [H, W, C], outputs for each channel, window, stride, dilation, padding
+SHAPES = [
+    ((7, 9, 3), 1, (3, 3), 1, 1, SAME),
+    ((9, 8, 8), 1, (3, 3), 2, 1, SAME),
+    ((9, 8, 20), 1, (3, 3), 1, 2, VALID),
+    ((6, 7, 4), 2, (3, 3), 1, 1, SAME),
+    ((8, 8, 1), 8, (5, 5), 1, 1, SAME),
+    ((9, 9, 5), 1, (7, 7), 1, 1, SAME),
+    ((5, 40, 37), 1, (3, 3), 1, 1, SAME),
+    ((6, 5, 16), 1, (1, 1), 1, 1, VALID),
+    ((8, 9, 24), 1, (2, 4), 3, 1, VALID),
+    ((7, 7, 9), 3, (5, 5), 2, 1, SAME),
+]
+
+
+def depthwise(dtype: str, x: Sequence[int], multiple: int, window: Sequence[int], stride: int = 1, dilation: int = 1,
+              padding: Padding = SAME, act: Activation = Activation.NONE, *, per_channel: bool = False, fed: str = "",
+              biased: bool = True, seed: int = 0, out_scale: float = 0.3, zero_point: int | None = None) -> Model:
+    """`fed` names what is an input of the model instead of a constant: w, b."""
+    channels = x[2] * multiple
+    w, scales = weights(dtype, (1, *window, channels), 3, seed, per_channel=per_channel, zero_point=zero_point, fed="w" in fed)
+    inputs = [image("x", dtype, (2, *x)), w, *([bias(dtype, scales, channels, seed, fed="b" in fed)] if biased else [])]
+    return one_op("DEPTHWISE_CONV_2D", inputs, [image("y", dtype, (2, 1, 1, channels), out_scale)],
+                  options.DepthwiseConv2DOptions(padding, stride, stride, multiple, act, dilation, dilation))
+
+
+def by_hand(dtype: str, channels: int) -> Model:
+    def quant(scale: float) -> dict[str, float]:
+        return {} if dtype == "float32" else {"scale": scale}
+
+    w = tensor("w", dtype, data=np.repeat(np.array([1, 2, 3, 4]).reshape(1, 2, 2, 1), channels, 3), **quant(0.5))
+    b = tensor("b", "float32" if dtype == "float32" else "int32", data=np.full(channels, -99), **quant(0.25))
+    x, y = tensor("x", dtype, (1, 2, 3, channels), **quant(0.5)), tensor("y", dtype, (1, 1, 2, channels), **quant(1.0))
+    return one_op("DEPTHWISE_CONV_2D", [x, w, b], [y], options.DepthwiseConv2DOptions(VALID, 1, 1, 1))
+
+
+def test_by_hand() -> None:
+    """1*1 + 2*2 + 3*4 + 4*5 - 99 = -62, and -58, in every channel. Quantized, a quarter of that: -15.5 and -14.5. The builtin
+    kernel rounds eight channels together half up, the ninth like the reference."""
+    x = np.repeat(np.array([1, 2, 0, 4, 5, 6]).reshape(1, 2, 3, 1), 9, 3)
+    away, up, even = [-16, -15], [-15, -14], [-16, -14]
+    for mode, first, ninth in (("reference", away, away), ("builtin", up, away), ("default", even, even)):
+        assert ours(by_hand("float32", 9), x, numerics=mode)[0][0, 0].T.tolist() == [[-62, -58]] * 9
+        assert ours(by_hand("int8", 9), x, numerics=mode)[0][0, 0].T.tolist() == [first] * 8 + [ninth]
+        assert compare(by_hand("int8", 9), mode, {0: x.astype(np.int8)}) == []
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8", "uint8"])
+def test_shapes(dtype: str) -> None:
+    for i, shape in enumerate(SHAPES):
+        check(depthwise(dtype, *shape, seed=i, per_channel=dtype == "int8" and i % 3 > 0), numerics(dtype), runs=1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8", "uint8"])
+def test_activations(dtype: str) -> None:
+    for act in (Activation.RELU, Activation.RELU6, Activation.RELU_N1_TO_1):
+        for fed in ("", "w"):
+            check(depthwise(dtype, *SHAPES[0], act=act, fed=fed, out_scale=0.05), numerics(dtype), runs=1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8", "uint8"])
+def test_what_the_delegate_refuses(dtype: str) -> None:
+    """Weights or a bias that a run brings. Without a bias only the official reference runs: the others crash."""
+    for i, shape in enumerate(SHAPES):
+        for fed in ("w", "b"):
+            check(depthwise(dtype, *shape, fed=fed, seed=i, per_channel=dtype == "int8" and i % 2 > 0), numerics(dtype), runs=1)
+        model = depthwise(dtype, *shape, biased=False, seed=i)
+        check(model, ("reference",), runs=1)
+        assert len(ours(model, 1, numerics="default")) == 1
+
+
+def test_zero_points_of_weights() -> None:
+    for zero in (0, 1, 128, 255):
+        check(depthwise("uint8", *SHAPES[1], zero_point=zero), runs=1)
+
+
+def test_big_requantization_scale() -> None:
+    """The official default refuses such a model altogether; the other two run it."""
+    model = depthwise("int8", *SHAPES[0], out_scale=1e-6)
+    check(model, ("reference", "builtin"))
+    x = np.random.default_rng(0).integers(-128, 128, (2, 7, 9, 3))
+    assert np.array_equal(ours(model, x, numerics="default")[0], ours(model, x, numerics="builtin")[0])
+
+
+def test_special_values() -> None:
+    """NaN, infinities, zeros, denormals. In the builtin kernel a NaN survives in groups of four values only."""
+    for i in (0, 1, 3, 5, 6):
+        x = special((2, *SHAPES[i][0]), i)
+        check(depthwise("float32", *SHAPES[i]), ("reference", "default"), inputs={0: x}, runs=1)
+        b = np.ones(SHAPES[i][0][2] * SHAPES[i][1], np.float32)
+        for act in (Activation.NONE, Activation.RELU6):
+            check(depthwise("float32", *SHAPES[i], fed="b", act=act), ("reference", "default"), inputs={0: x, 1: b}, runs=1)
+    for multiple in (1, 2):
+        w = tensor("w", "float32", data=special((1, 3, 3, 4 * multiple)))
+        inputs = [image("x", "float32", (1, 5, 5, 4)), w, bias("float32", np.ones(1), 4 * multiple, 0)]
+        model = one_op("DEPTHWISE_CONV_2D", inputs, [image("y", "float32", (1, 5, 5, 4 * multiple))],
+                       options.DepthwiseConv2DOptions(SAME, 1, 1, multiple))
+        check(model, ("reference", "default"), runs=1)
+
+
+def test_threads() -> None:
+    for dtype in ("float32", "int8", "uint8"):
+        for fed in ("", "b"):
+            check(depthwise(dtype, (30, 30, 12), 1, (3, 3), fed=fed), numerics(dtype), threads=2, runs=1)
+
+
+@pytest.mark.skipif(not models(), reason="TINYINTERP_MODELS is not set")
+def test_real_operators() -> None:
+    assert run_all(real("DEPTHWISE_CONV_2D", ("float32", "int8", "uint8")), compare) == 10
+
+
+def test_refusals() -> None:
+    def fails(error: type[Exception], text: str, x: Sequence[int] = (1, 4, 4, 2), w: Sequence[int] = (1, 2, 2, 4), b: int = 4,
+              dtype: str = "float32", **changed: Any) -> None:
+        quant = {"scale": 1.0} if dtype != "float32" else {}
+        kernel = tensor("w", dtype, w, data=np.ones(w), **quant)
+        model = one_op("DEPTHWISE_CONV_2D", [tensor("x", dtype, x, **quant), kernel,
+                                             tensor("b", "int32" if quant else "float32", data=np.ones(b))],
+                       [tensor("y", dtype, (1, 1, 1, 4), **quant)],
+                       options.DepthwiseConv2DOptions(**({"stride_w": 1, "stride_h": 1, "depth_multiplier": 2} | changed)))
+        with pytest.raises(error, match=text):
+            ours(model, 0)
+
+    fails(ShapeError, r"DEPTHWISE_CONV_2D \(operator 0, tensor 'y'\): strides 0, 1", stride_h=0)
+    fails(ShapeError, "strides", stride_w=-1)
+    fails(ShapeError, "dilation", dilation_w_factor=0)
+    fails(ShapeError, "x is not", x=(4, 4, 2))
+    fails(ShapeError, "w is not", w=(2, 2, 4))
+    fails(ShapeError, "w has 2 windows", w=(2, 2, 2, 4))
+    fails(ShapeError, "no multiple of x's 3", x=(1, 4, 4, 3))
+    fails(ShapeError, "bias has 3 values", b=3)
+    fails(ShapeError, "fused activation", fused_activation_function=Activation.SIGN_BIT)
+    fails(UnsupportedOpError, "no kernel takes", dtype="int16")
