@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from . import kernels
 from .kernels import OPS
 from .kernels.contract import BUILTIN, DELEGATE, REFERENCE, Kernel, Op, never
 
@@ -28,8 +30,16 @@ def row(op: Op) -> Row:
     delegated = op.delegated is not never
     numerics = [name for name, need in (("reference", REFERENCE), ("default", DELEGATE if delegated else BUILTIN),
                                         ("builtin", BUILTIN)) if need in served]
-    module = op.infer.__module__.removeprefix("tinyinterp.").replace(".", "/") + ".py"
-    return Row(op.name, op.types, tuple(numerics), delegated, isinstance(op.code, str), op.spec, module)
+    return Row(op.name, op.types, tuple(numerics), delegated, isinstance(op.code, str), op.spec, _file(op))
+
+
+def _file(op: Op) -> str:
+    """The file that holds the record: "kernels/conv.py"."""
+    prefix = f"{kernels.__name__}."
+    for name, module in sorted(sys.modules.items()):
+        if name.startswith(prefix) and any(value is op for value in vars(module).values()):
+            return f"kernels/{name.removeprefix(prefix).replace('.', '/')}.py"
+    return ""
 
 
 def rows(ops: Iterable[Op] = OPS) -> list[Row]:
