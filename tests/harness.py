@@ -22,7 +22,7 @@ NUMERICS = ("reference", "default", "builtin")
 def models() -> list[Path]:
     """The real models that TINYINTERP_MODELS points to; none when it is not set."""
     folder = os.environ.get("TINYINTERP_MODELS")
-    return sorted(p for p in Path(folder).rglob("*") if p.suffix in (".tflite", ".bin", ".lite")) if folder else []
+    return sorted(p for p in Path(folder).rglob("*") if p.suffix in (".tflite", ".tfl", ".lite", ".bin")) if folder else []
 
 
 def official(data: bytes, numerics: str = "default", threads: int = 1, **options: Any) -> Any:
