@@ -65,7 +65,7 @@ def _value(action: argparse.Action) -> str:
 
 def files_page() -> str:
     """docs/reference/files.md."""
-    parts = [f"# Files\n{NOTE}\n\nEvery source file and its first line. [The pipeline](../README.md) tells in which order to read."]
+    parts = [f"# Files\n{NOTE}\n\nEvery source file and its first line. [The pipeline](../README.md) tells in what order."]
     for room, text in ROOMS.items():
         lines = [f"## {room}/: {text}", ""]
         for path in sorted((ROOT / room).glob("*.py")):

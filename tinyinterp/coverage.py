@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from . import kernels
 from .kernels import OPS
-from .kernels.contract import BUILTIN, DELEGATE, REFERENCE, Kernel, Op, never
+from .kernels.contract import ALL, BUILTIN, DELEGATE, REFERENCE, Kernel, Op, never
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Row:
 def row(op: Op) -> Row:
     """The row of one op. Kernels written for the call at hand serve what the definitions below them serve."""
     served = {n for kernel in op.kernels if isinstance(kernel, Kernel) for n in kernel.numerics}
+    if not op.kernels:  # shapes alone tell its output
+        served = set(ALL)
     delegated = op.delegated is not never
     numerics = [name for name, need in (("reference", REFERENCE), ("default", DELEGATE if delegated else BUILTIN),
                                         ("builtin", BUILTIN)) if need in served]
