@@ -130,9 +130,15 @@ class Interpreter:
 
     def invoke(self) -> None:
         """Compute the outputs from the inputs, with the GIL released. Raises: NotReadyError, ValueDependentError, InUseError."""
-        with self._turn:
-            self._ensure_safe()
+        turn = self._turn
+        if not turn.take(False):
+            turn.refuse()
+        try:
+            if self._views.held:
+                self._ensure_safe()
             self._session().run()
+        finally:
+            turn.leave()
 
     def resize_tensor_input(self, input_index: int | str, tensor_size: Any, strict: bool = False) -> None:
         """Note a new shape for an input, to hold from the next allocate_tensors() on.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -163,7 +163,16 @@ class Segment:
         else:
             status = self._loop(self._calls[k])
         if status:
-            raise failure(self.plan.steps[self.runs[k][0] + int(self.sync[9])].call, status)
+            self.fail(k)
+
+    @property
+    def alone(self) -> tuple[Any, Any] | None:
+        """The native loop and its argument when they are all there is to a run: one thread, nothing in Python."""
+        return (self._loop, self._calls[0]) if self.threads == 1 and len(self.runs) == 1 and not self.calls else None
+
+    def fail(self, k: int) -> NoReturn:
+        """Raises: ValueDependentError for the step of run k that left a status."""
+        raise failure(self.plan.steps[self.runs[k][0] + int(self.sync[9])].call, int(self.sync[8]))
 
     def __str__(self) -> str:
         lines = []
@@ -205,6 +214,7 @@ class Program:
         self.objects: dict[int, np.ndarray] = {}  # root tensor -> its strings
         self.segments = [self._bind(lower(graph, shapes, numerics, threads), None, {})]
         self.complete = self.segments[-1].plan.cut is None
+        self._alone = self.segments[0].alone if self.complete else None
 
     def _bind(self, plan: Plan, before: Segment | None, seen: Mapping[int, np.ndarray]) -> Segment:
         keep = set(self.graph.outputs) | {t for t, x in enumerate(self.graph.tensors) if x.is_variable}
@@ -225,7 +235,12 @@ class Program:
         return Segment(plan, before.bytes if before else {}, frozenset(keep), self.preserve, seen, self.objects)
 
     def run(self) -> None:
-        """Compute the outputs from the inputs in the arena."""
+        """Compute the outputs from the inputs in the arena. Raises: ValueDependentError."""
+        if self._alone is not None:  # one native call and no more
+            loop, words = self._alone
+            if loop(words):
+                self.segments[0].fail(0)
+            return
         self.segments[0].run(self._team(self.segments[0]))
         at = 0
         while (cut := self.segments[at].plan.cut) is not None:
