@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.machine import machine
 from docs.sections import write
 from tinyinterp.bench import alone, shown
 from tinyinterp.errors import UnsupportedOpError
@@ -127,14 +127,6 @@ def table(title: str, rungs: list[Rung]) -> str:
     return "\n".join(lines)
 
 
-def machine() -> str:
-    """What the figures were measured on."""
-    info = Path("/proc/cpuinfo")
-    named = [line.partition(":")[2].strip() for line in (info.read_text() if info.exists() else "").splitlines()
-             if line.startswith("model name")]
-    return f"One thread of: {named[0] if named else platform.machine()}, best level `{jit.level()}`; medians."
-
-
 def main() -> None:
     arguments = argparse.ArgumentParser(description="Time every kernel that takes a call.")
     arguments.add_argument("family", choices=sorted(FAMILIES))
@@ -142,7 +134,7 @@ def main() -> None:
     arguments.add_argument("--print", action="store_true", help="print only, leave the page as it is")
     args = arguments.parse_args()
     parts = [table(title, climb(model, numerics, args.seconds)) for title, (model, numerics) in FAMILIES[args.family].items()]
-    text = "\n\n".join([machine(), *parts])
+    text = "\n\n".join([f"{machine()}; one thread; medians.", *parts])
     print(text)
     if not args.print:
         write(ROOT / "docs" / "kernels" / f"{args.family}.md", "ladder", text)
