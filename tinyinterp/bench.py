@@ -48,13 +48,18 @@ class Pair:
 
 def alone(run: Callable[[], object], seconds: float) -> Times:
     """Time one."""
-    return Times(tuple(r[0] for r in _rounds([run], seconds)))
+    return together([run], seconds)[0]
 
 
 def paired(a: Callable[[], object], b: Callable[[], object], seconds: float) -> Pair:
     """Time two in turns."""
-    rounds = _rounds([a, b], seconds)
-    return Pair(Times(tuple(r[0] for r in rounds)), Times(tuple(r[1] for r in rounds)))
+    return Pair(*together([a, b], seconds))
+
+
+def together(runs: Sequence[Callable[[], object]], seconds: float) -> list[Times]:
+    """Time several in turns."""
+    rounds = _rounds(runs, seconds)
+    return [Times(tuple(r[k] for r in rounds)) for k in range(len(runs))]
 
 
 def _rounds(runs: Sequence[Callable[[], object]], seconds: float) -> list[list[float]]:
