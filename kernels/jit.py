@@ -6,7 +6,8 @@ its work divides into, when the body takes `begin, end`.
 
 A body never sees any of that: `_entry` writes, for one tuple of argument types, the dozen lines that read the record and
 call the body, Numba compiles both together, and the object code is kept in the user's cache folder under a hash of all
-that went into it. The next process loads it with llvmlite alone: Numba is imported only when something must be compiled.
+that went into it. The next process loads it without Numba and without LLVM (`micro/image.py`): they are imported only when
+something must be compiled.
 
 This file and `micro/` are the only ones that name Numba or llvmlite.
 """
@@ -22,7 +23,7 @@ import threading
 import time
 import types as python
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,18 @@ from typing import Any
 import numpy as np
 
 from .contract import Arg, Kernel, Scratch, Slot
+from .micro import image
+from .micro.cpu import LEVELS as LEVELS
+from .micro.cpu import isa as isa
+from .micro.cpu import level as level
+from .micro.cpu import processor
 
 # The one place that names Numba's flags. fastmath never: bits would depend on the compiler. error_model numpy: x/0 is
 # IEEE. No reference counting: bodies allocate nothing, so the code needs nothing from Python's runtime.
 FLAGS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False, "_nrt": False, "no_cpython_wrapper": True,
                          "no_cfunc_wrapper": True}
 DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-ABI = "2"  # part of every cache key: raise it when the record or the entry changes
+ABI = "3"  # part of every cache key: raise it when the record or the entry changes
 
 
 def kind(arg: Arg) -> str:
@@ -127,42 +133,8 @@ def _reached(function: Callable[..., Any]) -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def machine() -> str:
     """The versions and the processor that object code belongs to."""
-    import llvmlite.binding as llvm
-
-    features = llvm.get_host_cpu_features().flatten()
-    text = f"{ABI} {sys.version_info[:2]} {_version('numba')} {_version('llvmlite')} {llvm.get_host_cpu_name()} {features}"
+    text = f"{ABI} {sys.version_info[:2]} {_version('numba')} {_version('llvmlite')} {processor()[0]}"
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-LEVELS = ("amx", "vnni", "avx512", "avx2", "portable")
-
-
-@lru_cache(maxsize=1)
-def level() -> str:
-    """The best of LEVELS that this processor and system allow; TINYINTERP_ISA forces a lower one."""
-    import llvmlite.binding as llvm
-
-    has = llvm.get_host_cpu_features()
-    wide = all(has.get(f) for f in ("avx512f", "avx512bw", "avx512vl", "avx512dq"))
-    there = {"amx": wide and has.get("amx-int8") and has.get("avx512vnni") and _tiles_allowed(),
-             "vnni": wide and has.get("avx512vnni"), "avx512": wide, "avx2": has.get("avx2") and has.get("fma"), "portable": True}
-    best = [name for name in LEVELS if there[name]]
-    forced = os.environ.get("TINYINTERP_ISA", "")
-    return forced if forced in best else best[0]
-
-
-def _tiles_allowed() -> bool:
-    """Ask Linux for the AMX tile registers: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)."""
-    try:
-        return bool(ctypes.CDLL(None).syscall(158, 0x1023, 18) == 0)
-    except (OSError, AttributeError):
-        return False
-
-
-def isa() -> str:
-    """The instruction set that decides bits: "avx512", "avx2" or "portable". A few float operators of the official
-    default answer differently on each."""
-    return "avx512" if level() in ("amx", "vnni", "avx512") else level()
 
 
 def text_key(text: str) -> str:
@@ -298,18 +270,22 @@ def emit(*modules: str) -> bytes:
     for value in (*module.functions, *module.global_variables):
         if not value.is_declaration and value.name not in seen:
             value.linkage = "internal"
+    if image.possible():
+        made = image.image_of(_target("pic", "small").emit_object(module))
+        if made is not None:
+            return made
     return _target().emit_object(module)  # type: ignore[no-any-return]
 
 
-@lru_cache(maxsize=1)
-def _target() -> Any:
+@cache
+def _target(reloc: str = "default", codemodel: str = "jitdefault") -> Any:
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True,
-        reloc="default", codemodel="jitdefault")
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=codemodel == "jitdefault",
+        reloc=reloc, codemodel=codemodel)
 
 
 @lru_cache(maxsize=1)
@@ -321,7 +297,10 @@ def _engine() -> Any:
 
 
 def load(code: bytes, symbol: str) -> int:
-    """The address of `symbol` once the object code is in memory; it stays there as long as the process lives."""
+    """The address of `symbol` once the code is in memory; it stays there as long as the process lives."""
+    if image.is_image(code):
+        _symbols.update(image.place(code))
+        return _symbols[symbol]
     import llvmlite.binding as llvm
 
     engine = _engine()
@@ -329,13 +308,13 @@ def load(code: bytes, symbol: str) -> int:
     engine.finalize_object()
     address = int(engine.get_function_address(symbol))
     if not address:
-        raise RuntimeError(f"{symbol} is not in its object code")
+        raise LookupError(f"{symbol} is not in its object code")
     return address
 
 
 def address_of_symbol(symbol: str) -> int:
-    """The address of a function in object code that is already loaded."""
-    return int(_engine().get_function_address(symbol))
+    """The address of a function in code that is already loaded."""
+    return _symbols.get(symbol) or int(_engine().get_function_address(symbol))
 
 
 _addresses: dict[tuple[Any, tuple[str, ...]], int] = {}
@@ -360,10 +339,15 @@ def native(symbol: str, key: str, name: str, make: Callable[[], bytes]) -> int:
         if symbol in _symbols:
             return _symbols[symbol]
         code = read_cache(key)
-        if code is None:
-            with _progress(name):
-                code = make()
-            write_cache(key, code)
+        if code is not None:
+            try:
+                _symbols[symbol] = load(code, symbol)
+                return _symbols[symbol]
+            except (image.NotPlaced, LookupError):  # made beside another C library, or for another loader
+                pass
+        with _progress(name):
+            code = make()
+        write_cache(key, code)
         _symbols[symbol] = load(code, symbol)
         return _symbols[symbol]
 
