@@ -128,6 +128,8 @@ class Call:
     outputs: tuple[Operand, ...]  # while `infer` runs, their shapes are those of the file
     numerics: str = REFERENCE
     threads: int = 1
+    merged: tuple[Call, ...] = ()  # other operators that the delegate computes in the same step (`rewrite.py`)
+    bounds: tuple[np.float32, np.float32] | None = None  # of the clamp that such an operator adds
 
     @property
     def options(self) -> Any:

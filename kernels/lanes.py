@@ -6,7 +6,7 @@ the one L / 2 further, then L / 4, down to one.
 
 The row is x[first : first + n] of a flat array; the accumulators are v[t], a row of `registers(call)` for each thread.
 
-Source: XNNPACK src/f32-rsum, f32-raddstoreexpminusmax, f32-rminmax, src/xnnpack/simd.
+Source: XNNPACK src/f32-rsum, f32-rsum2, f32-raddstoreexpminusmax, f32-rminmax, src/xnnpack/simd.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .contract import Call, Scratch
-from .machine import f32, inline
+from .machine import f32, fma, inline
 
 
 def registers(call: Call) -> Scratch:
@@ -28,6 +28,16 @@ def registers(call: Call) -> Scratch:
 @inline
 def plus(a: Any, b: Any) -> Any:
     return a + b
+
+
+@inline
+def plus_square(acc: Any, x: Any) -> Any:
+    return acc + x * x
+
+
+@inline
+def plus_square_fused(acc: Any, x: Any) -> Any:
+    return fma(x, x, acc)
 
 
 def halving(join: Callable[..., Any]) -> Callable[..., Any]:
@@ -75,19 +85,31 @@ def sum_row_avx512(x: Any, first: Any, n: Any, v: Any, t: Any) -> Any:
     return sum_of_lanes(v, t, 16)
 
 
-@inline
-def sum_row_avx2(x: Any, first: Any, n: Any, v: Any, t: Any) -> Any:
-    """Four accumulators over blocks of 32, left-over blocks of 8 to the first three, joined crosswise, then the tail."""
-    i = sum_in_32(x, first, n, v, t)
-    eights = (n - i) - (n - i) % 8
-    for k in range(eights):
-        v[t, k] = v[t, k] + x[first + i + k]
-    i += eights
-    for k in range(8):
-        v[t, k] = (v[t, k] + v[t, 16 + k]) + (v[t, 8 + k] + v[t, 24 + k])
-    for k in range(n - i):
-        v[t, k] = v[t, k] + x[first + i + k]
-    return sum_of_lanes(v, t, 8)
+def sum_in_four(lanes: int, add: Callable[..., Any]) -> Callable[..., Any]:
+    """Four accumulators over blocks of 4 * lanes, left-over blocks to the first three, joined crosswise, then the tail."""
+
+    @inline
+    def total(x: Any, first: Any, n: Any, v: Any, t: Any) -> Any:
+        for k in range(4 * lanes):
+            v[t, k] = f32(0)
+        whole, blocks = n - n % (4 * lanes), n - n % lanes
+        for i in range(first, first + whole, 4 * lanes):
+            for k in range(4 * lanes):
+                v[t, k] = add(v[t, k], x[i + k])
+        for k in range(blocks - whole):
+            v[t, k] = add(v[t, k], x[first + whole + k])
+        for k in range(lanes):
+            v[t, k] = (v[t, k] + v[t, 2 * lanes + k]) + (v[t, lanes + k] + v[t, 3 * lanes + k])
+        for k in range(n - blocks):
+            v[t, k] = add(v[t, k], x[first + blocks + k])
+        return sum_of_lanes(v, t, lanes)
+
+    return total
+
+
+sum_row_avx2 = sum_in_four(8, plus)
+squares_row_avx512 = sum_in_four(16, plus_square_fused)
+squares_row_avx2 = sum_in_four(8, plus_square)
 
 
 def sum_of_exponentials(lanes: int) -> Callable[..., Any]:

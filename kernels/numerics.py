@@ -59,8 +59,11 @@ BOUNDS = {Activation.NONE: (-math.inf, math.inf), Activation.RELU: (0.0, math.in
 
 def float_range(activation: Activation, call: Call) -> tuple[np.float32, np.float32]:
     """The clamp of a fused activation on floats. The builtin kernels clamp to the finite numbers where the delegate does
-    not clamp at all: their infinite results come out as +-3.4e38. Raises: ShapeError for one that no kernel fuses."""
+    not clamp at all: their infinite results come out as +-3.4e38. The bounds of a merged clamp go first. Raises: ShapeError
+    for one that no kernel fuses."""
     call.need(activation in BOUNDS, f"fused activation {activation!r} is not NONE, RELU, RELU_N1_TO_1 or RELU6")
+    if call.bounds is not None:
+        return call.bounds
     lo, hi = BOUNDS[activation]
     if call.numerics != DELEGATE:
         lo, hi = max(lo, -FLOAT_MAX), min(hi, FLOAT_MAX)

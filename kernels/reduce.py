@@ -21,8 +21,11 @@ Float32 sums in three orders:
     delegate    neighbouring dimensions of one kind count as one, sizes of 1 included. Innermost reduced: rows in lanes
                 (`lanes.py`), added up times 1 / n; innermost kept: in order, times 1 / n, added up
 
+A sum of squares that the delegate makes of two operators (`rewrite.py`) goes as its sum does, but its rows have four
+accumulators on AVX-512 too, and there each square is added by one fused multiply-add.
+
 Source: LiteRT tflite/kernels/reduce.cc, internal/reference/reduce.h, internal/optimized/reduce.h, integer_ops/mean.h;
-XNNPACK src/operators/reduce-nd.c, src/f32-rsum, f32-rdsum.
+XNNPACK src/operators/reduce-nd.c, src/f32-rsum, f32-rdsum, f32-rsum2, f32-rdsum2.
 """
 
 from __future__ import annotations
@@ -53,7 +56,17 @@ from .axes import (
     without_zero_point,
 )
 from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op
-from .lanes import eigen_sum, plus, registers, sum_row_avx2, sum_row_avx512
+from .lanes import (
+    eigen_sum,
+    plus,
+    plus_square,
+    plus_square_fused,
+    registers,
+    squares_row_avx2,
+    squares_row_avx512,
+    sum_row_avx2,
+    sum_row_avx512,
+)
 from .machine import f32, fma, inline, rint, round_away
 from .numerics import (
     clamp,
@@ -209,19 +222,23 @@ def sum_rows(sum_of: Callable[..., Any], fused: bool) -> Callable[..., None]:
     return run
 
 
-def sum_columns(x: Any, table: Any, scale: Any, y: Any, begin: int, end: int) -> None:
+def sum_columns(add: Callable[..., Any]) -> Callable[..., None]:
     """The definition, delegate, innermost dimension kept."""
-    for o in range(begin, end):
-        first = first_of(table, o)
-        acc = f32(0)
-        for b in range(table[2, 1]):
-            for c in range(table[2, 2]):
-                at = first + b * table[3, 1] + c * table[3, 2]
-                part = f32(0)
-                for d in range(table[2, 3]):
-                    part = x[at + d * table[3, 3]] + part
-                acc = acc + part * scale
-        y[o] = acc
+
+    def run(x: Any, table: Any, scale: Any, y: Any, begin: int, end: int) -> None:
+        for o in range(begin, end):
+            first = first_of(table, o)
+            acc = f32(0)
+            for b in range(table[2, 1]):
+                for c in range(table[2, 2]):
+                    at = first + b * table[3, 1] + c * table[3, 2]
+                    part = f32(0)
+                    for d in range(table[2, 3]):
+                        part = add(part, x[at + d * table[3, 3]])
+                    acc = acc + part * scale
+            y[o] = acc
+
+    return run
 
 
 # --------------------------------------------------------------------------------------------------------- integers
@@ -300,6 +317,23 @@ def float_rows_avx512(call: Call) -> bool:
     return float_rows(call) and jit.isa() == "avx512"
 
 
+def squares(call: Call) -> bool:
+    """The squares of x are summed: x is what SQUARE or MUL(x, x) took."""
+    return is_float(call) and len(call.merged) > 0
+
+
+def squares_avx512(call: Call) -> bool:
+    return squares(call) and jit.isa() == "avx512"
+
+
+def square_rows(call: Call) -> bool:
+    return squares(call) and innermost(call)
+
+
+def square_rows_avx512(call: Call) -> bool:
+    return square_rows(call) and jit.isa() == "avx512"
+
+
 def float_stretches(call: Call) -> bool:
     return is_float(call) and stretches(call) > 1
 
@@ -317,11 +351,17 @@ def is_image(call: Call) -> bool:
 
 REF, DEL, OPT = frozenset({REFERENCE}), frozenset({DELEGATE}), frozenset({BUILTIN})
 ROWS_AVX512, ROWS_AVX2 = sum_rows(sum_row_avx512, True), sum_rows(sum_row_avx2, False)
+SQUARE_ROWS_AVX512, SQUARE_ROWS_AVX2 = sum_rows(squares_row_avx512, True), sum_rows(squares_row_avx2, False)
+COLUMNS, SQUARE_COLUMNS_AVX512, SQUARE_COLUMNS_AVX2 = (sum_columns(add) for add in (plus, plus_square_fused, plus_square))
 FIXED, FLOATS, DELEGATES = sum_quantized(fixed_tail), sum_quantized(float_tail), sum_quantized(delegate_tail)
 SHARED = (
+    Kernel("sum_squares_float32_rows_avx512", SQUARE_ROWS_AVX512, rows_args, DEL, square_rows_avx512, outputs),
+    Kernel("sum_squares_float32_rows_avx2", SQUARE_ROWS_AVX2, rows_args, DEL, square_rows, outputs),
+    Kernel("sum_squares_float32_columns_avx512", SQUARE_COLUMNS_AVX512, float_delegate_args, DEL, squares_avx512, outputs),
+    Kernel("sum_squares_float32_columns_avx2", SQUARE_COLUMNS_AVX2, float_delegate_args, DEL, squares, outputs),
     Kernel("sum_float32_rows_avx512", ROWS_AVX512, rows_args, DEL, float_rows_avx512, outputs),
     Kernel("sum_float32_rows_avx2", ROWS_AVX2, rows_args, DEL, float_rows, outputs),
-    Kernel("sum_float32_columns", sum_columns, float_delegate_args, DEL, is_float, outputs),
+    Kernel("sum_float32_columns", COLUMNS, float_delegate_args, DEL, is_float, outputs),
     Kernel("sum_integer", sum_integer, integer_sum_args, ALL, is_wide, outputs),
     Kernel("sum_8bit_delegate", DELEGATES, delegate_tail_args, DEL, is_8bit, outputs),
 )

@@ -10,6 +10,7 @@ plan ends before that operator: it is cut, and the tail is lowered again once th
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,7 @@ from .errors import ArenaError, QuantError, ShapeError, UnsupportedOpError, hint
 from .evaluate import evaluate
 from .graph import Graph, Linked, check_ops
 from .kernels.contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, NeedsValue, Op, Operand, Scratch, Slot
+from .kernels.rewrite import rewrite, wanted
 from .schema import BuiltinOperator, TensorType
 
 Shape = tuple[int, ...]
@@ -45,10 +47,15 @@ class Step:
     def scratch(self) -> Iterator[Scratch]:
         return (a for a in self.args if isinstance(a, Scratch))
 
+    @property
+    def name(self) -> str:
+        """The op, or the ops that one step computes: `MUL+SUM`."""
+        return "+".join(c.operator.name for c in sorted((self.call, *self.call.merged), key=lambda c: c.index))
+
     def __str__(self) -> str:
         shapes = " ".join(f"t{o.index}{list(o.shape)}" for o in self.call.inputs if o is not None and o.known is None)
         outs = " ".join(f"t{o.index}{list(o.shape)}" for o in self.call.outputs)
-        return f"{self.call.index:4}  {self.op.name:24} {self.kernel.name:34} {shapes} -> {outs}"
+        return f"{self.call.index:4}  {self.name:24} {self.kernel.name:34} {shapes} -> {outs}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +93,14 @@ class Plan:
 
 
 def lower(graph: Graph, shapes: Mapping[int, Shape], numerics: str = "default", threads: int = 1,
-          after: Plan | None = None, seen: Mapping[int, np.ndarray] | None = None) -> Plan:
-    """The plan for these input shapes; with `after` and `seen`, the plan of the tail of a plan that was cut.
+          after: Plan | None = None, seen: Mapping[int, np.ndarray] | None = None, preserve: bool = False) -> Plan:
+    """The plan for these input shapes; with `after` and `seen`, the plan of the tail of a plan that was cut. `preserve`:
+    compute tensors too that nothing reads any more once operators are merged.
 
     Raises: UnsupportedOpError (everything the graph needs and lacks, at once), ShapeError, QuantError.
     """
     check_ops(graph)
-    state = _State(graph, numerics, threads, dict(shapes), after, dict(seen or {}))
+    state = _State(graph, numerics, threads, dict(shapes), after, dict(seen or {}), preserve)
     steps: list[Step] = []
     refused: list[str] = []
     first = after.resume if after else 0
@@ -123,8 +131,13 @@ class _State:
     """What is known while the operators are walked."""
 
     def __init__(self, graph: Graph, numerics: str, threads: int, shapes: dict[int, Shape], after: Plan | None,
-                 seen: dict[int, np.ndarray]) -> None:
+                 seen: dict[int, np.ndarray], preserve: bool) -> None:
         self.graph, self.numerics, self.threads = graph, numerics, threads
+        self.rewrites = wanted()
+        self.delegated: dict[int, Call] = {}  # tensor -> the delegated operator that computes it
+        self.readers = Counter(t for l in graph.operators for t in set(l.operator.inputs)) + Counter(graph.outputs)
+        self.unread: set[int] = set()  # computed, but every reader has been merged with the operator that does so
+        self.preserve = preserve
         self.values = dict(after.values if after else graph.constants)
         self.fixed = set(after.fixed if after else graph.constants)
         self.dynamic = set(after.dynamic if after else ())
@@ -139,6 +152,8 @@ class _State:
                 self.shapes.setdefault(t, tensor.shape)
 
     def plan(self, steps: list[Step], start: int, cut: int | None, resume: int) -> Plan:
+        if not self.preserve:
+            steps = [s for s in steps if all(o.index not in self.unread for o in s.call.outputs)]
         return Plan(self.graph, self.numerics, self.threads, tuple(steps), self.shapes, self.values,
                     frozenset(self.fixed), frozenset(self.dynamic), self.aliases, start, cut, resume)
 
@@ -178,6 +193,9 @@ class _State:
         outputs = tuple(replace(o, shape=self.shapes[o.index], dynamic=o.index in self.dynamic) for o in call.outputs)
         call = replace(call, outputs=outputs)
         call = replace(call, numerics=self._numerics(op, call))
+        if call.numerics == DELEGATE:
+            call = self._merged(call)
+            op = self.graph.operators[call.index].op or op
         if (known := op.known(call)) is not None:
             self.values |= {o.index: v for o, v in zip(call.outputs, known)}
             return None
@@ -205,6 +223,19 @@ class _State:
         # BUILTIN_REF lacks a few ops altogether.
         known = any(isinstance(k, Kernel) and REFERENCE in k.numerics for k in op.kernels)
         return REFERENCE if plain and known else BUILTIN
+
+    def _merged(self, call: Call) -> Call:
+        """The call, merged with the operator before it where the delegate does so."""
+        for t in dict.fromkeys(x.index for x in call.inputs if x is not None and x.index in self.delegated):
+            one = rewrite(self.delegated[t], call, self.readers[t] == 1) if self.rewrites else None
+            if one is not None:
+                self.readers[t] -= 1
+                if self.readers[t] == 0:
+                    self.unread.add(t)
+                call = one
+                break
+        self.delegated |= {o.index: call for o in call.outputs}
+        return call
 
     def _alias(self, op: Op, call: Call) -> bool:
         """Let the output share its input's bytes, unless a caller could tell: what the user writes is never an output."""

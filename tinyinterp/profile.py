@@ -72,5 +72,5 @@ def profile(program: Program, repeats: int = 20) -> Profile:
                 best = min(best, time.perf_counter() - start)
             operands = [o for o in (*step.call.inputs, *step.call.outputs) if o is not None and o.type.numpy is not None]
             moved = sum(o.size * o.dtype.itemsize for o in operands)
-            lines.append(Line(step.call.index, step.op.name, step.kernel.name, best, step.op.macs(step.call), moved))
+            lines.append(Line(step.call.index, step.name, step.kernel.name, best, step.op.macs(step.call), moved))
     return Profile(tuple(lines))

@@ -212,7 +212,7 @@ class Program:
         self.graph, self.numerics, self.threads, self.preserve = graph, numerics, threads, preserve
         self._workers: Workers | None = None
         self.objects: dict[int, np.ndarray] = {}  # root tensor -> its strings
-        self.segments = [self._bind(lower(graph, shapes, numerics, threads), None, {})]
+        self.segments = [self._bind(lower(graph, shapes, numerics, threads, preserve=preserve), None, {})]
         self.complete = self.segments[-1].plan.cut is None
         self._alone = self.segments[0].alone if self.complete else None
 
@@ -249,7 +249,7 @@ class Program:
             at += 1
             if at == len(self.segments) or not np.array_equal(self.segments[at].seen[cut], seen[cut]):
                 del self.segments[at:]
-                tail = lower(self.graph, {}, self.numerics, self.threads, plan, seen)
+                tail = lower(self.graph, {}, self.numerics, self.threads, plan, seen, self.preserve)
                 self.segments.append(self._bind(tail, self.segments[-1], seen))
             self.segments[at].run(self._team(self.segments[at]))
         self.complete = True
