@@ -25,10 +25,12 @@ import types as python
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from importlib.machinery import PathFinder
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 from .contract import Arg, Kernel, Scratch, Slot
 from .micro import image
@@ -119,8 +121,14 @@ def _text(value: Any, seen: set[Any]) -> str:
 @lru_cache(maxsize=1)
 def _vocabulary() -> str:
     """The source of `micro/`: microkernels are built by its classes, which byte code does not show."""
-    files = sorted((Path(__file__).parent / "micro").glob("*.py"))
-    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
+    micro = os.path.join(os.path.dirname(__file__), "micro")
+    files = sorted(f for f in os.listdir(micro) if f.endswith(".py"))
+    return hashlib.sha256(b"".join(_bytes(os.path.join(micro, f)) for f in files)).hexdigest()
+
+
+def _bytes(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _reached(function: Callable[..., Any]) -> dict[str, Any]:
@@ -145,26 +153,30 @@ def text_key(text: str) -> str:
 def _version(package: str) -> str:
     """What tells one version of a package from another, without importing it: importlib.metadata alone takes 40 ms."""
     found = PathFinder.find_spec(package)
-    path = Path(found.origin or "").with_name("_version.py") if found else None
-    if path is None or not path.is_file():
+    try:
+        return _bytes(os.path.join(os.path.dirname(found.origin or ""), "_version.py")).decode() if found else ""
+    except OSError:
         from importlib.metadata import version
 
         return version(package)
-    return path.read_text()
 
 
 def folder() -> Path:
     """Where object code is kept: TINYINTERP_CACHE, or the user's cache folder. It need not exist or be writable."""
-    if own := os.environ.get("TINYINTERP_CACHE"):
-        return Path(own)
+    from pathlib import Path
+
+    return Path(_folder())
+
+
+def _folder() -> str:
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base) / "tinyinterp"
+    return os.environ.get("TINYINTERP_CACHE") or os.path.join(base, "tinyinterp")
 
 
 def read_cache(key: str) -> bytes | None:
     """The object code under a key, or None when there is none or it was damaged: its own hash stands before it."""
     try:
-        data = (folder() / f"{key}.o").read_bytes()
+        data = _bytes(os.path.join(_folder(), f"{key}.o"))
     except OSError:
         return None
     return data[32:] if hashlib.sha256(data[32:]).digest() == data[:32] else None

@@ -10,7 +10,6 @@ interpreter calls the C library's.
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -20,7 +19,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 f32 = np.float32
 u32 = np.uint32
 
-_libm = ctypes.CDLL(ctypes.util.find_library("m"))
+
+def _library() -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL("libm.so.6")
+    except OSError:
+        from ctypes.util import find_library  # it asks other programs: 10 ms
+
+        return ctypes.CDLL(find_library("m"))
+
+
+_libm = _library()
 
 
 def inline(function: F) -> F:

@@ -20,7 +20,6 @@ tflite/kernels/cpu_backend_gemm_eigen.cc.
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from .machine import f32, inline
@@ -32,7 +31,8 @@ IN_TURN, EVEN_ODD, FOUR, LANES = range(4)
 def first_level_cache() -> int:
     """Bytes of the processor's first-level data cache; 32 KiB where the system does not say."""
     try:
-        return int(Path("/sys/devices/system/cpu/cpu0/cache/index0/size").read_text().rstrip("K\n")) * 1024
+        with open("/sys/devices/system/cpu/cpu0/cache/index0/size") as file:
+            return int(file.read().rstrip("K\n")) * 1024
     except (OSError, ValueError):
         return 32768
 

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 from tinyinterp.schema.enums import BuiltinOperator, DimensionType, TensorType
 from tinyinterp.schema.layout import LAYOUTS, MEMBERS, OPTIONS_OF, VERSION

@@ -6,9 +6,9 @@ what may be done: resize an image, spread its pixels over a range of real number
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,7 +94,7 @@ def _npz(file: str) -> Any:
 
 def _image(file: str, name: str, detail: Detail, ask: Ask) -> np.ndarray:
     """An image as [1, H, W, C], or [1, H, W] for an input of three dimensions."""
-    if not Path(file).exists():
+    if not os.path.exists(file):
         raise OptionError(f"there is no file {file}")
     try:
         from PIL import Image, UnidentifiedImageError

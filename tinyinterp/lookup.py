@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import operator
 import os
-from difflib import get_close_matches
 from typing import Any
 
 from .errors import ArgumentError, ModelNotFoundError, OptionError, TensorError, hint
@@ -32,6 +31,8 @@ def number_or_name(method: str, index: Any, graph: Graph) -> int:
     if len(found) > 1:
         raise TensorError(hint(f"Tensors {found} are all named '{index}'.", "give the index instead of the name"))
     if not found:
+        from difflib import get_close_matches
+
         near = get_close_matches(index, names, 3) or [names[t] for t in graph.inputs]
         raise ArgumentError(hint(f"{method}(): incompatible function arguments. tensor_index: no tensor is named {index!r}",
                                  f"there are {', '.join(map(repr, near))} and others; an index is an integer"))

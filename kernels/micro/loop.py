@@ -17,7 +17,6 @@ only and the caller's value comes back at the end.
 
 from __future__ import annotations
 
-import platform
 import sys
 
 DENORMALS_OFF, SHARED, BARRIER = 1, 2, 4
@@ -333,6 +332,8 @@ WORDS = 6  # of a call
 
 def assembly(symbol: str) -> str:
     """The loop for this machine under a name, with `_lead`, `_serve` and `_stop` for teams of threads."""
+    import platform  # 3 ms, and only here
+
     machine = platform.machine().lower()
     number = {"x86_64": "202", "amd64": "202", "aarch64": "98"}.get(machine) if sys.platform == "linux" else None
     waiting = _FUTEX.replace("NUMBER", number) if number else _POLL
