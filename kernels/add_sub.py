@@ -47,11 +47,16 @@ from .broadcast import (
     plain_args,
     takes_shapes,
 )
-from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op
+from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Maker, Op
 from .delegate import computes, ratio_within, same_type
 from .fixed_point import divide_by_any_power_of_two
 from .machine import f32, inline
+from .micro import formulas
 from .numerics import clamp, divide_by_power_of_two, doubling_high_mul, quantize_multiplier, quantized_range, wrap32
+from .runs import binary
+
+OLD = frozenset({REFERENCE, BUILTIN})
+Element = Callable[..., Any]
 
 # ---------------------------------------------------------------------------------------- settled before the first run
 # The numbers p of a quantized sum.
@@ -232,6 +237,44 @@ def difference_shifted(a: Any, b: Any, p: Any) -> Any:
     return clamp(x, p[LO], p[HI])
 
 
+# ------------------------------------------------------------------------------------------- kernels of whole vectors
+# What their formulas (`micro/formulas.py`) take of p.
+def ends(p: Any) -> tuple[Any, ...]:
+    """The clamp of floats."""
+    return p[0], p[1]
+
+
+def of_sum_delegate(p: Any) -> tuple[Any, ...]:
+    return p[BIAS], p[A_FACTOR], p[B_FACTOR], p[SHIFT], p[Y_ZERO], p[LO], p[HI]
+
+
+def of_sum(p: Any) -> tuple[Any, ...] | None:
+    """Multipliers in two parts of 16 bits, and -1 for a shift that rounds. None for a sum that shifts to the left."""
+    if p[FINE] != 20 or p[Y_SHIFT] > 0:
+        return None
+    a, b = ((p[z], p[m] >> 16, p[m] & 65535, -p[s], -int(p[s] != 0)) for z, m, s in (
+        (A_ZERO, A_MULTIPLIER, A_SHIFT), (B_ZERO, B_MULTIPLIER, B_SHIFT)))
+    return *a, *b, p[Y_MULTIPLIER], -p[Y_SHIFT], -int(p[Y_SHIFT] != 0), p[Y_ZERO], p[LO], p[HI]
+
+
+def of_sum_in_vectors(p: Any) -> tuple[Any, ...]:
+    """Shifts before the product, to the left and to the right, and after it. The zero point is added by the formula."""
+    made: list[Any] = []
+    for z, m, s in ((A_ZERO, A_MULTIPLIER, A_SHIFT), (B_ZERO, B_MULTIPLIER, B_SHIFT)):
+        left = p[FINE] + (p[s] if p[ONCE] else 0)
+        made += [p[z], p[m], max(left, 0), max(-left, 0), 0 if p[ONCE] else -p[s]]
+    return *made, p[Y_MULTIPLIER], -p[Y_SHIFT], -int(p[Y_SHIFT] != 0), p[Y_ZERO], 0, p[LO], p[HI]
+
+
+def vectors(name: str, floats: Element, quantized: Element) -> tuple[Maker, ...]:
+    """What both ops have."""
+    return (
+        binary(f"{name}_float32", floats, float_args, ends, ALL, is_float),
+        binary(f"{name}_8bit_delegate", formulas.sum_delegate, delegate_args, of_sum_delegate, frozenset({DELEGATE}), is_8bit),
+        binary(f"{name}_8bit_reference", quantized, sum_args, of_sum, frozenset({REFERENCE}) if name == "add" else OLD, is_8bit),
+    )
+
+
 # -------------------------------------------------------------------------------------------------------------- op
 def is_quantized_int16(call: Call) -> bool:
     return call.output.type == TensorType.INT16 and all(o.quantized for o in operands(call))
@@ -262,10 +305,6 @@ def delegated(call: Call) -> bool:
             and ratio_within(a, y, least, most) and ratio_within(b, y, least, most))
 
 
-OLD = frozenset({REFERENCE, BUILTIN})
-Element = Callable[..., Any]
-
-
 def kernels(name: str, floats: Element, int32: Element, shifted: Element) -> tuple[Kernel, ...]:
     """What both ops have."""
     takes_shifted = is_shifted_add if name == "add" else is_shifted
@@ -285,6 +324,9 @@ ADD = Op(
     types=("float32", "int8", "uint8", "int16", "int32", "int64"),
     infer=infer,
     kernels=(
+        *vectors("add", formulas.add_f32, formulas.sum_reference),
+        binary("add_8bit_builtin", formulas.sum_builtin, sum_args, of_sum_in_vectors, frozenset({BUILTIN}), is_8bit,
+               rest=(formulas.sum_reference, of_sum)),
         *kernels("add", add_float, add_int32, sum_shifted),
         Kernel("add_int16", elementwise(add_int16), plain_args, ALL, is_plain_int16, elements),
         Kernel("add_8bit_builtin", in_blocks(sum_in_vectors_8bit, sum_quantized), sum_args, frozenset({BUILTIN}), is_8bit,
@@ -304,6 +346,7 @@ SUB = Op(
     types=("float32", "int8", "uint8", "int16", "int32", "int64"),
     infer=infer,
     kernels=(
+        *vectors("sub", formulas.sub_f32, formulas.difference_reference),
         *kernels("sub", sub_float, sub_int32, difference_shifted),
         Kernel("sub_quantized", elementwise(difference_quantized), sum_args, OLD, is_quantized, elements),
     ),

@@ -142,11 +142,11 @@ def elements(call: Call) -> int:
 @inline
 def offset(row: Any, table: Any, operand: Any) -> Any:
     """Where an operand stands at the start of a row, a turn of the innermost loop."""
-    at = 0
-    for d in range(1, table.shape[1]):
+    at, last = 0, table.shape[1] - 1
+    for d in range(1, last):
         at += row % table[0, d] * table[operand, d]
         row = row // table[0, d]
-    return at
+    return at + row * table[operand, last] if last > 0 else at
 
 
 def elementwise(element: Callable[..., Any]) -> Callable[..., None]:

@@ -42,8 +42,10 @@ from .add_sub import (
 from .broadcast import bare_args, below_one, binary_args, elements, elementwise, infer, is_float, is_wide, of_types, operands
 from .contract import ALL, DELEGATE, Arg, Call, Kernel, Op
 from .machine import f32, inline, xmax, xmin
+from .micro import formulas
 from .mul_div import delegated_float
 from .numerics import clamp, divide_by_power_of_two, doubling_high_mul, quantize_multiplier, quantized_range, wrap32
+from .runs import binary
 
 
 # ---------------------------------------------------------------------------------------- settled before the first run
@@ -135,7 +137,12 @@ is_known = of_types(TensorType.FLOAT32, TensorType.INT8, TensorType.UINT8, Tenso
 is_int8 = of_types(TensorType.INT8)
 
 
-def extremum(code: BuiltinOperator, name: str, plain: Any, flushed: Any, least: float) -> Op:
+def nothing(p: Any) -> tuple[Any, ...]:
+    """A formula without numbers."""
+    return ()
+
+
+def extremum(code: BuiltinOperator, name: str, plain: Any, flushed: Any, formula: Any, least: float) -> Op:
     """MAXIMUM or MINIMUM. `least`: the bound that changes nothing."""
 
     def is_idle(call: Call) -> bool:
@@ -150,6 +157,7 @@ def extremum(code: BuiltinOperator, name: str, plain: Any, flushed: Any, least: 
         infer=infer,
         kernels=(
             Kernel(f"{name}_idle_delegate", elementwise(second), ordered_args, frozenset({DELEGATE}), is_idle, elements),
+            binary(f"{name}_float32_delegate", formula, ordered_args, nothing, frozenset({DELEGATE}), is_float),
             Kernel(f"{name}_float32_delegate", elementwise(flushed), ordered_args, frozenset({DELEGATE}), is_float, elements),
             Kernel(f"{name}_any", elementwise(plain), bare_args, OLD, is_known, elements),
         ),
@@ -158,8 +166,8 @@ def extremum(code: BuiltinOperator, name: str, plain: Any, flushed: Any, least: 
     )
 
 
-MAXIMUM = extremum(BuiltinOperator.MAXIMUM, "maximum", maximum, maximum_delegate, -math.inf)
-MINIMUM = extremum(BuiltinOperator.MINIMUM, "minimum", minimum, minimum_delegate, math.inf)
+MAXIMUM = extremum(BuiltinOperator.MAXIMUM, "maximum", maximum, maximum_delegate, formulas.maximum_f32, -math.inf)
+MINIMUM = extremum(BuiltinOperator.MINIMUM, "minimum", minimum, minimum_delegate, formulas.minimum_f32, math.inf)
 
 SQUARED_DIFFERENCE = Op(
     code=BuiltinOperator.SQUARED_DIFFERENCE,
@@ -168,6 +176,7 @@ SQUARED_DIFFERENCE = Op(
     types=("float32", "int8", "int32"),
     infer=infer,
     kernels=(
+        binary("squared_difference_float32", formulas.squared_difference_f32, bare_args, nothing, ALL, is_float),
         Kernel("squared_difference_float32", elementwise(squared_difference_float), bare_args, ALL, is_float, elements),
         Kernel("squared_difference_int32", elementwise(squared_difference_int32), bare_args, ALL, is_wide, elements),
         Kernel("squared_difference_int8", elementwise(squared_difference_int8), squared_args, OLD, is_int8, elements),

@@ -26,7 +26,7 @@ import numpy as np
 
 from tinyinterp.schema import BuiltinOperator, TensorType
 
-from .add_sub import OLD, is_plain_int16, is_quantized_int16, no_zero_points, wrap16
+from .add_sub import OLD, ends, is_plain_int16, is_quantized_int16, no_zero_points, wrap16
 from .broadcast import (
     activation,
     binary_args,
@@ -50,6 +50,7 @@ from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, 
 from .delegate import computes, product_ratio_within, same_type
 from .fixed_point import divide_by_any_power_of_two, leading_sign_bits, reciprocal
 from .machine import f32, inline, rint
+from .micro import formulas
 from .numerics import (
     clamp,
     doubling_high_mul,
@@ -58,6 +59,7 @@ from .numerics import (
     requantize_reference,
     wrap32,
 )
+from .runs import binary
 
 # ---------------------------------------------------------------------------------------- settled before the first run
 # The numbers p of a quantized product or quotient. FACTOR stands for the multiplier in the builtin's vectors.
@@ -185,6 +187,24 @@ def refusing_zero(element: Callable[..., Any]) -> Callable[..., int]:
 DIVISION_BY_ZERO = int(Status.DIVISION_BY_ZERO)
 
 
+# ------------------------------------------------------------------------------------------- kernels of whole vectors
+def of_product(p: Any) -> tuple[Any, ...]:
+    """What the formula takes of p; it adds the zero point itself."""
+    return p[A_ZERO], p[B_ZERO], p[MULTIPLIER], p[SHIFT], p[Y_ZERO], 0, p[LO], p[HI]
+
+
+def of_product_in_vectors(p: Any) -> tuple[Any, ...] | None:
+    return (p[A_ZERO], p[B_ZERO], p[FACTOR], p[SHIFT], p[Y_ZERO], 0, p[LO], p[HI]) if p[LIMITED] else None
+
+
+def of_product_cut_off(p: Any) -> tuple[Any, ...] | None:
+    return None if p[LIMITED] else (p[A_ZERO], p[B_ZERO], p[FACTOR], p[SHIFT], p[Y_ZERO], 0, p[LO], p[HI])
+
+
+def of_product_delegate(p: Any) -> tuple[Any, ...]:
+    return int(p[A_ZERO]), int(p[B_ZERO]), p[MULTIPLIER], int(p[Y_ZERO]), int(p[LO]), int(p[HI])
+
+
 # -------------------------------------------------------------------------------------------------------------- op
 def is_quantized(call: Call) -> bool:
     return is_8bit(call) or is_quantized_int16(call)
@@ -207,6 +227,14 @@ MUL = Op(
     types=("float32", "int8", "uint8", "int16", "int32", "int64"),
     infer=infer,
     kernels=(
+        binary("mul_float32", formulas.mul_f32, float_args, ends, ALL, is_float),
+        binary("mul_8bit_delegate", formulas.product_delegate, delegate_args, of_product_delegate, frozenset({DELEGATE}),
+               is_8bit),
+        binary("mul_8bit_reference", formulas.product_reference, product_args, of_product, frozenset({REFERENCE}), is_8bit),
+        binary("mul_8bit_builtin", formulas.product_limited, product_args, of_product_in_vectors, frozenset({BUILTIN}), is_8bit,
+               rest=(formulas.product_reference, of_product)),
+        binary("mul_8bit_builtin_cut", formulas.product_cut, product_args, of_product_cut_off, frozenset({BUILTIN}), is_8bit,
+               rest=(formulas.product_reference, of_product)),
         Kernel("mul_float32", elementwise(mul_float), float_args, ALL, is_float, elements),
         Kernel("mul_int32", elementwise(mul_int32), plain_args, ALL, is_wide, elements),
         Kernel("mul_int64", elementwise(mul_float), plain_args, ALL, is_widest, elements),
@@ -228,6 +256,7 @@ DIV = Op(
     types=("float32", "int8", "uint8", "int16", "int32"),
     infer=infer,
     kernels=(
+        binary("div_float32", formulas.div_f32, float_args, ends, ALL, is_float),
         Kernel("div_float32", elementwise(div_float), float_args, ALL, is_float, elements),
         Kernel("div_int32", refusing_zero(div_int32), int32_quotient_args, ALL, is_wide, elements),
         Kernel("div_quantized", refusing_zero(quotient_quantized), quotient_args, OLD, is_quantized, elements),

@@ -26,7 +26,9 @@ from .broadcast import bare_args, binary_args, divisor, elements, elementwise, i
 from .contract import ALL, DELEGATE, Arg, Call, Kernel, Op, Shape
 from .delegate import stored
 from .machine import bits, f32, inline, u32
+from .micro import formulas
 from .numerics import clamp, quantize_multiplier, quantized_range, requantize_reference, wrap32
+from .runs import binary
 
 
 # ---------------------------------------------------------------------------------------------------------- shapes
@@ -74,6 +76,17 @@ def prelu_quantized(x: Any, alpha: Any, p: Any) -> Any:
     return clamp(wrap32(y + p[Y_ZERO]), p[LO], p[HI])
 
 
+# ------------------------------------------------------------------------------------------- kernels of whole vectors
+def nothing(p: Any) -> tuple[Any, ...]:
+    """The formula of floats has no numbers."""
+    return ()
+
+
+def of_both(p: Any) -> tuple[Any, ...]:
+    """The formula of bytes adds the zero point itself."""
+    return *p[:Y_ZERO], p[Y_ZERO], 0, p[LO], p[HI]
+
+
 # -------------------------------------------------------------------------------------------------------------- op
 def is_float_pair(call: Call) -> bool:
     return is_float(call) and call.input(1).type == TensorType.FLOAT32
@@ -90,6 +103,10 @@ def is_quantized(call: Call) -> bool:
                           (TensorType.INT16, TensorType.INT8))
 
 
+def is_8bit(call: Call) -> bool:
+    return is_quantized(call) and call.input(0).type != TensorType.INT16
+
+
 def delegated(call: Call) -> bool:
     return is_float_pair(call) and takes_shapes(call) and stored(call.input(1))
 
@@ -102,6 +119,8 @@ PRELU = Op(
     infer=infer,
     kernels=(
         Kernel("prelu_float32_delegate_avx2", elementwise(prelu_avx2), bare_args, frozenset({DELEGATE}), by_sign_bit, elements),
+        binary("prelu_float32", formulas.prelu_f32, bare_args, nothing, ALL, is_float_pair),
+        binary("prelu_8bit", formulas.prelu_quantized, quantized_args, of_both, OLD, is_8bit),
         Kernel("prelu_float32", elementwise(prelu), bare_args, ALL, is_float_pair, elements),
         Kernel("prelu_quantized", elementwise(prelu_quantized), quantized_args, OLD, is_quantized, elements),
     ),

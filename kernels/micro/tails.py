@@ -23,13 +23,28 @@ def delegate(code: Code, acc: Value, scale: Value, shift: Value | None) -> Value
     return code.convert(code.call(f"llvm.rint.v{lanes}f32", product.kind, product), acc.kind)
 
 
+def doubling_high(code: Code, a: Value, b: Value) -> Value:
+    """(a * b + 2**30) >> 31, its low 32 bits. Products of 64 bits stand in pairs of lanes, the even ones and the odd ones
+    apart: nothing has to be moved from lane to lane."""
+    lanes = a.kind.count
+    wide = code.vector(code.I64, lanes // 2)
+
+    def even(v: Value) -> Value:
+        return (code.cast(v, wide) << 32) >> 32
+
+    def odd(v: Value) -> Value:
+        return code.cast(v, wide) >> 32
+
+    low = code.cast((even(a) * even(b) + 1073741824) >> 31, a.kind)
+    up = code.cast((odd(a) * odd(b) + 1073741824) << 1, a.kind)
+    return code.shuffle(low, up, [k + lanes * (k % 2) for k in range(lanes)])
+
+
 def high(code: Code, acc: Value, multiplier: Value, shift: Value) -> tuple[Value, Value]:
     """(the doubling high product of acc << left, the right shift): the half that two tails share."""
     zero = code.constant(0, acc.kind)
     left, right = code.most(shift, zero), code.most(zero - shift, zero)
-    wide = code.vector(code.I64, acc.kind.count)
-    product = code.convert(acc << left, wide) * code.convert(multiplier, wide)
-    return code.convert((product + 1073741824) >> 31, acc.kind), right
+    return doubling_high(code, acc << left, multiplier), right
 
 
 def reference(code: Code, acc: Value, multiplier: Value, shift: Value) -> Value:

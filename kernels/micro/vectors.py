@@ -125,6 +125,16 @@ class Code:
         lanes = ir.Constant(vector(I32, kind.count), [0] * kind.count)
         return Value(self, self.builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), lanes))
 
+    def extract(self, value: Value, lane: int) -> Value:
+        """The number in one lane."""
+        return Value(self, self.builder.extract_element(value.ir, I32(lane)))
+
+    def opaque(self, value: Value) -> Value:
+        """The same vector, but the optimiser cannot see what it is: it would do one scalar operation before a splat instead
+        of a vector operation after it, which is cheaper when the splat is a load."""
+        kind = ir.FunctionType(value.kind, [value.kind])
+        return Value(self, self.builder.call(ir.InlineAsm(kind, "", "=v,0"), [value.ir]))
+
     def cast(self, value: Value, kind: Any) -> Value:
         """The same bits as another type."""
         return Value(self, self.builder.bitcast(value.ir, kind))
@@ -192,9 +202,18 @@ class Code:
         """a * b + c with one rounding."""
         return self.call(f"llvm.fma.{suffix(a.kind)}", a.kind, a, b, c)
 
-    def less(self, a: Value, b: Value, signed: bool = True) -> Value:
-        compare = self.builder.icmp_signed if signed else self.builder.icmp_unsigned
-        return Value(self, self.builder.fcmp_ordered("<", a.ir, b.ir) if is_float(a.kind) else compare("<", a.ir, b.ir))
+    def less(self, a: Value, b: Value, signed: bool = True, orderless: bool = False) -> Value:
+        """a < b; with NaN that is false, or true when `orderless`."""
+        if is_float(a.kind):
+            compare = self.builder.fcmp_unordered if orderless else self.builder.fcmp_ordered
+        else:
+            compare = self.builder.icmp_signed if signed else self.builder.icmp_unsigned
+        return Value(self, compare("<", a.ir, b.ir))
+
+    def same(self, a: Value, b: Value) -> Value:
+        """a == b; with NaN that is false."""
+        compare = self.builder.fcmp_ordered if is_float(a.kind) else self.builder.icmp_signed
+        return Value(self, compare("==", a.ir, b.ir))
 
     def select(self, condition: Value, a: Value, b: Value) -> Value:
         return Value(self, self.builder.select(condition.ir, a.ir, b.ir))

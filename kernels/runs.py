@@ -1,0 +1,179 @@
+"""Elementwise ops by runs of memory: the drivers around `micro/elements.py`.
+
+    one operand     x and y are one run
+    two operands    a turn of the innermost loop of `broadcast.loops` is a run, in which one operand may repeat one element
+
+A kernel is made for the types of a call and for what its innermost loop repeats; the formula's numbers become 32-bit words
+when the model is lowered. The definitions stay beside these in each op's list, and take what is left out here: types and
+scales that a formula has no room for, tensors without elements, plain Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from . import jit
+from .broadcast import elements, offset
+from .contract import Arg, Call, Kernel, Maker
+from .machine import address
+from .micro.elements import run_of
+from .pointwise import blocks_end, flat
+
+LANES = {"amx": 16, "vnni": 16, "avx512": 16, "avx2": 8, "portable": 4}
+LONGEST = 1024  # elements of a stored operand that is repeated in advance
+Numbers = Callable[[Call], Sequence[Any] | None]
+
+
+def words(numbers: Sequence[Any]) -> np.ndarray:
+    """[n] int32: integers as they are, float32 as their bits."""
+    return np.array([np.float32(v).view(np.int32) if isinstance(v, (float, np.floating)) else int(v) for v in numbers], np.int32)
+
+
+def possible(call: Call) -> bool:
+    """There are elements, a compiler, and zero points that the types can hold."""
+    return not jit.DISABLED and call.output.size > 0 and all(
+        zero_fits(o.quantization.zero_point, o.dtype) for o in (*call.inputs, call.output) if o is not None)
+
+
+def zero_fits(zeros: Any, dtype: Any) -> bool:
+    if dtype.kind not in "iu" or not len(zeros):
+        return True
+    info = np.iinfo(dtype)
+    return info.min <= int(min(zeros)) and int(max(zeros)) <= info.max
+
+
+# ---------------------------------------------------------------------------------------------------------- one operand
+@cache
+def along(formula: Callable[..., Any], x_type: str, y_type: str, numbers: int, lanes: int, x86: bool,
+          rest: Callable[..., None] | None, block: int) -> Callable[..., None]:
+    """The driver. With `rest`, only whole blocks of the tensor are the formula's; `more` are the numbers of `rest`."""
+    part = run_of(formula, (x_type,), (False,), y_type, numbers, lanes, x86)
+
+    def run(x: Any, p: Any, y: Any, begin: int, end: int) -> None:
+        part(address(x) + begin * x.itemsize, address(y) + begin * y.itemsize, address(p), end - begin)
+
+    if rest is None:
+        return run
+
+    def run_blocks(x: Any, p: Any, one: Any, two: Any, three: int, four: int, five: int, y: Any, begin: int, end: int) -> None:
+        middle = blocks_end(x.size, block, begin, end)
+        part(address(x) + begin * x.itemsize, address(y) + begin * y.itemsize, address(p), middle - begin)
+        rest(x, one, two, three, four, five, y, middle, end)
+
+    return run_blocks
+
+
+def unary(name: str, formula: Callable[..., Any], numbers: Numbers, numerics: frozenset[str],
+          when: Callable[[Call], bool]) -> Maker:
+    """The kernel of a formula of one operand."""
+
+    def make(call: Call) -> Kernel | None:
+        if call.numerics not in numerics or not when(call) or not possible(call):
+            return None
+        settled = numbers(call)
+        if settled is None:
+            return None
+        p, level = words(settled), jit.level()
+
+        def args(call: Call, params: Any) -> tuple[Arg, ...]:
+            x, y = flat(call)
+            return x, p, y
+
+        run = along(formula, call.input(0).dtype.name, call.output.dtype.name, len(p), LANES[level], level != "portable", None, 0)
+        return Kernel(f"{name}_{LANES[level]}_{jit.isa()}", run, args, numerics, split=elements)
+
+    return make
+
+
+# --------------------------------------------------------------------------------------------------------- two operands
+@cache
+def across(formula: Callable[..., Any], rest: Callable[..., Any] | None, types: tuple[str, str, str],
+           repeats: tuple[bool, bool], numbers: int, others: int, lanes: int, x86: bool) -> Callable[..., None]:
+    """The driver. With `rest`, `whole` elements of each turn are the formula's and what remains is that of `rest`."""
+    part = run_of(formula, types[:2], repeats, types[2], numbers, lanes, x86)
+    last = run_of(rest, types[:2], repeats, types[2], others, lanes, x86) if rest else part
+
+    def run(a: Any, b: Any, table: Any, p: Any, y: Any, begin: int, end: int) -> None:
+        size, step_a, step_b = table[0, 0], table[1, 0] * a.itemsize, table[2, 0] * b.itemsize
+        row = begin // size
+        first, at = begin - row * size, begin
+        while at < end:
+            n = min(size - first, end - at)
+            part(address(a) + offset(row, table, 1) * a.itemsize + first * step_a,
+                 address(b) + offset(row, table, 2) * b.itemsize + first * step_b, address(y) + at * y.itemsize, address(p), n)
+            at += n
+            row += 1
+            first = 0
+
+    def run_blocks(a: Any, b: Any, table: Any, p: Any, q: Any, whole: int, y: Any, begin: int, end: int) -> None:
+        size, step_a, step_b = table[0, 0], table[1, 0] * a.itemsize, table[2, 0] * b.itemsize
+        row = begin // size
+        first, at = begin - row * size, begin
+        while at < end:
+            n = min(size - first, end - at)
+            from_a = address(a) + offset(row, table, 1) * a.itemsize
+            from_b = address(b) + offset(row, table, 2) * b.itemsize
+            to = address(y) + row * size * y.itemsize
+            middle = min(max(whole, first), first + n)
+            part(from_a + first * step_a, from_b + first * step_b, to + first * y.itemsize, address(p), middle - first)
+            last(from_a + middle * step_a, from_b + middle * step_b, to + middle * y.itemsize, address(q), first + n - middle)
+            at += n
+            row += 1
+            first = 0
+
+    return run_blocks if rest else run
+
+
+def repeated(b: Any, table: np.ndarray) -> tuple[Any, np.ndarray]:
+    """A short stored second operand that every turn of the innermost loop takes anew, written out several times, so that
+    the turns become longer."""
+    if not isinstance(b, np.ndarray) or table.shape[1] < 2 or table[2, 0] != 1 or table[2, 1] != 0 or table[1, 0] != 1:
+        return b, table
+    size, outer = int(table[0, 0]), int(table[0, 1])
+    if table[1, 1] != size or b.size != size:
+        return b, table
+    times = max((k for k in range(1, LONGEST // size + 1) if outer % k == 0), default=1)
+    made = table.copy()
+    made[0, 0], made[0, 1], made[1, 1] = size * times, outer // times, size * times
+    return np.tile(b, times), made
+
+
+Settle = Callable[[Call, Any], tuple[Arg, ...]]
+OfP = Callable[[Any], Sequence[Any] | None]
+
+
+def binary(name: str, formula: Callable[..., Any], settle: Settle, numbers: OfP, numerics: frozenset[str],
+           when: Callable[[Call], bool], rest: tuple[Callable[..., Any], OfP] | None = None) -> Maker:
+    """The kernel of a formula of two operands. `settle` is the definition's args; `numbers` makes its p the formula's.
+    `rest`: the formula, and its numbers, of what the first p[-1] elements of a turn of the innermost loop leave."""
+
+    def make(call: Call) -> Kernel | None:
+        if call.numerics not in numerics or not when(call) or not possible(call):
+            return None
+        a, b, table, p, y = settle(call, None)
+        settled = numbers(p)
+        if settled is None:
+            return None
+        assert isinstance(table, np.ndarray)
+        repeats = bool(table[1, 0] == 0), bool(table[2, 0] == 0)
+        types = call.input(0).dtype.name, call.input(1).dtype.name, call.output.dtype.name
+        level, made = jit.level(), words(settled)
+        others = rest[1](p) if rest else ()
+        if others is None:
+            return None
+        run = across(formula, rest[0] if rest else None, types, repeats, len(made), len(others), LANES[level],
+                     level != "portable")
+
+        def args(call: Call, params: Any) -> tuple[Arg, ...]:
+            if rest:
+                return a, b, table, made, words(others), int(p[-1]), y
+            longer, turns = repeated(b, table)
+            return a, longer, turns, made, y
+
+        return Kernel(f"{name}_{LANES[level]}_{jit.isa()}", run, args, numerics, split=elements)
+
+    return make
