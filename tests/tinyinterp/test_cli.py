@@ -147,6 +147,9 @@ def test_warmup(capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     second = subprocess.run(script, capture_output=True, text=True, check=True).stdout
     assert "kernels compiled for default numerics" in first
     assert "nothing left to compile for default numerics" in second
+    code = (f"import sys; from tinyinterp import Interpreter; i = Interpreter({str(model)!r}); i.allocate_tensors(); i.invoke()\n"
+            "print('numba' in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_two_processes_agree_on_the_keys_of_the_cache() -> None:
