@@ -70,6 +70,7 @@ class Segment:
         self.plan = plan
         self.seen = seen
         self.objects = objects
+        outside = {t: memory for t, memory in outside.items() if t >= 0}  # scratch is every segment's own
         lives = [l for l in lives_of(plan, keep, preserve) if l.key not in outside]
         self.placement: Placement = place(lives)
         if self.placement.size > LIMIT:
