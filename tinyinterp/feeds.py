@@ -130,7 +130,7 @@ def quantized(array: np.ndarray, name: str, detail: Detail) -> np.ndarray:
     """Real values as the integers q of an input, real = scale * (q - zero_point), rounded and clipped; integers as they are.
 
     >>> quantized(np.float32([0.5, 9]), "x", {"dtype": np.int8, "quantization": (0.25, -1)})
-    array([  1, 35], dtype=int8)
+    array([ 1, 35], dtype=int8)
     """
     dtype = np.dtype(detail["dtype"])
     if array.dtype.kind != "f" or dtype.kind not in "iu":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from docs import generate
 from docs.sections import fill, section
 
 ROOT = Path(__file__).resolve().parents[2]
+OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").glob("*.md"))]
 
 
@@ -40,8 +42,19 @@ def test_links_resolve(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [p for p in PAGES if ">>> " in p.read_text()], ids=name)
 def test_snippets_run(path: Path) -> None:
-    result = doctest.testfile(str(path), module_relative=False, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE,
-                              encoding="utf-8")
+    result = doctest.testfile(str(path), module_relative=False, optionflags=OPTIONS, encoding="utf-8")
+    assert result.attempted and not result.failed
+
+
+EXAMPLES = [p for room in ("tinyinterp", "tinyinterp/commands", "kernels", "schema") for p in sorted((ROOT / room).glob("*.py"))
+            if ">>> " in p.read_text()]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=name)
+def test_examples_of_functions_run(path: Path) -> None:
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    module = module if module.startswith("tinyinterp.") else f"tinyinterp.{module}"
+    result = doctest.testmod(import_module(module.removesuffix(".__init__")), optionflags=OPTIONS)
     assert result.attempted and not result.failed
 
 
