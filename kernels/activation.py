@@ -62,6 +62,7 @@ from .pointwise import (
     scale_of,
     scale_ratio,
 )
+from .runs import table as through_table
 
 ACTIVATIONS = "LiteRT tflite/kernels/activations.cc"
 
@@ -123,6 +124,7 @@ def relu(code: BuiltinOperator, lo: float, hi: float, wide: bool, taken: Callabl
 
     name = code.name.lower()
     kernels: tuple[Kernel, ...] = (
+        through_table(f"{name}_8bit", table, NOT_DELEGATED, is_8bit),
         Kernel(f"{name}_8bit", lookup, table, NOT_DELEGATED, is_8bit, elements),
         Kernel(f"{name}_float32_reference", relu_reference, float_args, NOT_DELEGATED, is_float, elements),
         Kernel(f"{name}_float32_delegate", relu_delegate, float_args, frozenset({DELEGATE}), is_float, elements),
@@ -236,6 +238,8 @@ LEAKY_RELU = Op(
     code=BuiltinOperator.LEAKY_RELU, inputs=(1, 1), outputs=(1, 1), types=("float32", "int8", "uint8", "int16"),
     infer=same_shape,
     kernels=(
+        through_table("leaky_relu_8bit", leaky_table, NOT_DELEGATED, is_8bit),
+        through_table("leaky_relu_8bit_delegate", leaky_table_delegate, frozenset({DELEGATE}), is_8bit),
         Kernel("leaky_relu_8bit", lookup, leaky_table, NOT_DELEGATED, is_8bit, elements),
         Kernel("leaky_relu_8bit_delegate", lookup, leaky_table_delegate, frozenset({DELEGATE}), is_8bit, elements),
         Kernel("leaky_relu_float32_reference", leaky_reference, leaky_float_args, NOT_DELEGATED, is_float, elements),
@@ -278,6 +282,7 @@ LOGISTIC = Op(
     code=BuiltinOperator.LOGISTIC, inputs=(1, 1), outputs=(1, 1), types=("float32", "int8", "uint8", "int16"),
     infer=same_shape,
     kernels=(
+        through_table("logistic_8bit", logistic_table, ALL, is_8bit),
         Kernel("logistic_8bit", lookup, logistic_table, ALL, is_8bit, elements),
         *floats("logistic", logistic_reference, float_math.logistic, float_math.logistic_avx2, logistic_float_builtin),
         Kernel("logistic_int16_newton", logistic_int16_newton, newton_args((0,), True), frozenset({BUILTIN}),
@@ -290,6 +295,7 @@ TANH = Op(
     code=BuiltinOperator.TANH, inputs=(1, 1), outputs=(1, 1), types=("float32", "int8", "uint8", "int16"),
     infer=same_shape,
     kernels=(
+        through_table("tanh_8bit", tanh_table, ALL, is_8bit),
         Kernel("tanh_8bit", lookup, tanh_table, ALL, is_8bit, elements),
         *floats("tanh", tanhf, float_math.tanh, builtin=tanh_float_builtin),
         Kernel("tanh_int16_newton", tanh_int16_newton, newton_args((0, 1), False), frozenset({BUILTIN}),
@@ -336,6 +342,7 @@ def hard_swish_table(call: Call, params: None) -> tuple[Arg, ...]:
 HARD_SWISH = Op(
     code=BuiltinOperator.HARD_SWISH, inputs=(1, 1), outputs=(1, 1), types=("float32", "int8", "uint8"), infer=same_shape,
     kernels=(
+        through_table("hard_swish_8bit", hard_swish_table, NOT_DELEGATED, is_8bit),
         Kernel("hard_swish_8bit", lookup, hard_swish_table, NOT_DELEGATED, is_8bit, elements),
         *floats("hard_swish", hard_swish_reference, float_math.hard_swish, builtin=hard_swish_float_builtin),
     ),

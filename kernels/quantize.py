@@ -35,8 +35,10 @@ from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, 
 from .delegate import EIGHT_BIT, per_tensor, ratio_within
 from .lut import lookup, lookup_args, table_of
 from .machine import f32, from_bits, inline, rint, round_away, round_away64, u32
+from .micro import formulas
 from .numerics import INT32_MIN, clamp, quantize_multiplier, requantize_builtin, requantize_reference, type_range, wrap32
 from .pointwise import NOT_DELEGATED, accepted, blocks_end, elements, flat, flat_args, scale_of, scale_ratio
+from .runs import table, unary
 
 FLOAT, HALF, INT8, UINT8, INT16, INT32 = (TensorType.FLOAT32, TensorType.FLOAT16, TensorType.INT8, TensorType.UINT8,
                                           TensorType.INT16, TensorType.INT32)
@@ -233,6 +235,38 @@ def widen(x: Any, y: Any, begin: int, end: int) -> None:
         y[i] = -value if h & 0x8000 else value
 
 
+# -------------------------------------------------------------------------------------------------- kernels of whole vectors
+# The numbers of their formulas (`micro/formulas.py`).
+def delegate_numbers(call: Call) -> tuple[Any, ...]:
+    y, (lo, hi) = call.output, type_range(call.output)
+    return f32(f32(1) / scale_of(y)), f32(hi - y.zero_point), y.zero_point, lo, hi
+
+
+def rounding_numbers(call: Call) -> tuple[Any, ...] | None:
+    """Divided by the scale, half away from zero. The formula adds the zero point."""
+    y = call.output
+    return (scale_of(y), y.zero_point, 0, *type_range(y)) if scale_of(y) >= TINY else None
+
+
+def builtin_numbers(call: Call) -> tuple[Any, ...]:
+    y = call.output
+    return f32(1.0 / float(scale_of(y))), y.zero_point, 0, *type_range(y)
+
+
+def real_numbers(call: Call) -> tuple[Any, ...] | None:
+    """A denormal scale would count as 0 in a delegated step."""
+    x = call.input(0)
+    return (x.zero_point, scale_of(x)) if scale_of(x) >= TINY else None
+
+
+def real_builtin_numbers(call: Call) -> tuple[Any, ...]:
+    x = call.input(0)
+    return scale_of(x), f32(float(scale_of(x)) * float(-x.zero_point))
+
+
+TINY = np.finfo(np.float32).tiny
+
+
 # ----------------------------------------------------------------------------------------------------------------- the ops
 def one_scale(operand: Operand) -> bool:
     return len(operand.quantization.scale) == 1
@@ -240,6 +274,10 @@ def one_scale(operand: Operand) -> bool:
 
 def from_float(call: Call) -> bool:
     return call.input(0).type == FLOAT and call.output.type in (INT8, UINT8, INT16) and one_scale(call.output)
+
+
+def from_float_to_8bit(call: Call) -> bool:
+    return from_float(call) and call.output.type in EIGHT_BIT
 
 
 def from_float_channels(call: Call) -> bool:
@@ -260,6 +298,10 @@ def from_integer(call: Call) -> bool:
 
 def to_real(call: Call) -> bool:
     return call.input(0).type in (*EIGHT_BIT, INT16) and len(call.input(0).quantization.scale) <= 1
+
+
+def to_real_from_8bit(call: Call) -> bool:
+    return to_real(call) and call.input(0).type in EIGHT_BIT
 
 
 def to_real_channels(call: Call) -> bool:
@@ -293,6 +335,12 @@ QUANTIZE = Op(
     types=("float32*int8", "float32*uint8", "float32*int16", *sorted(f"{x.name.lower()}*{y.name.lower()}" for x, y in PAIRS)),
     infer=quantized_shape,
     kernels=(
+        unary("quantize_reference", formulas.quantize_reference, rounding_numbers, frozenset({REFERENCE}), from_float_to_8bit),
+        unary("quantize_builtin", formulas.quantize_builtin, builtin_numbers, frozenset({BUILTIN}), from_float_to_8bit,
+              rest=(formulas.quantize_rest, rounding_numbers), block=8),
+        unary("quantize_delegate", formulas.quantize_delegate, delegate_numbers, frozenset({DELEGATE}), from_float_to_8bit),
+        table("requantize_8bit_delegate", delegate_table, frozenset({DELEGATE}), between_8bit),
+        table("requantize_8bit", table_args, frozenset({REFERENCE}), between_8bit),
         Kernel("quantize_reference", quantize_reference, float_args, frozenset({REFERENCE}), from_float, elements),
         Kernel("quantize_builtin", quantize_builtin, float_args, frozenset({BUILTIN}), from_float, elements),
         Kernel("quantize_delegate", quantize_delegate, float_args, frozenset({DELEGATE}), from_float, elements),
@@ -308,6 +356,9 @@ DEQUANTIZE = Op(
     code=BuiltinOperator.DEQUANTIZE, inputs=(1, 1), outputs=(1, 1), types=("int8", "uint8", "int16", "float16"),
     infer=real_shape,
     kernels=(
+        unary("dequantize", formulas.dequantize, real_numbers, frozenset({REFERENCE, DELEGATE}), to_real_from_8bit),
+        unary("dequantize_builtin", formulas.dequantize_builtin, real_builtin_numbers, frozenset({BUILTIN}), to_real_from_8bit,
+              rest=(formulas.dequantize, real_numbers), block=8),
         Kernel("dequantize", dequantize, real_args, frozenset({REFERENCE, DELEGATE}), to_real, elements),
         Kernel("dequantize_builtin", dequantize_builtin, real_args, frozenset({BUILTIN}), to_real, elements),
         Kernel("dequantize_channels", dequantize_channels, real_channel_args, NOT_DELEGATED, to_real_channels, elements),

@@ -21,11 +21,13 @@ from .broadcast import elements, offset
 from .contract import Arg, Call, Kernel, Maker
 from .machine import address
 from .micro.elements import run_of
+from .micro.lookup import table_of_bytes
 from .pointwise import blocks_end, flat
 
 LANES = {"amx": 16, "vnni": 16, "avx512": 16, "avx2": 8, "portable": 4}
 LONGEST = 1024  # elements of a stored operand that is repeated in advance
 Numbers = Callable[[Call], Sequence[Any] | None]
+Settle = Callable[[Call, Any], tuple[Arg, ...]]
 
 
 def words(numbers: Sequence[Any]) -> np.ndarray:
@@ -48,43 +50,70 @@ def zero_fits(zeros: Any, dtype: Any) -> bool:
 
 # ---------------------------------------------------------------------------------------------------------- one operand
 @cache
-def along(formula: Callable[..., Any], x_type: str, y_type: str, numbers: int, lanes: int, x86: bool,
-          rest: Callable[..., None] | None, block: int) -> Callable[..., None]:
-    """The driver. With `rest`, only whole blocks of the tensor are the formula's; `more` are the numbers of `rest`."""
-    part = run_of(formula, (x_type,), (False,), y_type, numbers, lanes, x86)
+def along(formula: Callable[..., Any], rest: Callable[..., Any] | None, types: tuple[str, str], numbers: int, others: int,
+          lanes: int, x86: bool, block: int) -> Callable[..., None]:
+    """The driver. With `rest`, whole blocks of the tensor are the formula's and what remains is that of `rest`."""
+    part = run_of(formula, types[:1], (False,), types[1], numbers, lanes, x86)
+    last = run_of(rest, types[:1], (False,), types[1], others, lanes, x86) if rest else part
 
     def run(x: Any, p: Any, y: Any, begin: int, end: int) -> None:
         part(address(x) + begin * x.itemsize, address(y) + begin * y.itemsize, address(p), end - begin)
 
-    if rest is None:
-        return run
-
-    def run_blocks(x: Any, p: Any, one: Any, two: Any, three: int, four: int, five: int, y: Any, begin: int, end: int) -> None:
+    def run_blocks(x: Any, p: Any, q: Any, y: Any, begin: int, end: int) -> None:
         middle = blocks_end(x.size, block, begin, end)
         part(address(x) + begin * x.itemsize, address(y) + begin * y.itemsize, address(p), middle - begin)
-        rest(x, one, two, three, four, five, y, middle, end)
+        last(address(x) + middle * x.itemsize, address(y) + middle * y.itemsize, address(q), end - middle)
 
-    return run_blocks
+    return run_blocks if rest else run
 
 
 def unary(name: str, formula: Callable[..., Any], numbers: Numbers, numerics: frozenset[str],
-          when: Callable[[Call], bool]) -> Maker:
-    """The kernel of a formula of one operand."""
+          when: Callable[[Call], bool], rest: tuple[Callable[..., Any], Numbers] | None = None, block: int = 1) -> Maker:
+    """The kernel of a formula of one operand. `rest`: the formula, and its numbers, of what whole blocks leave."""
 
     def make(call: Call) -> Kernel | None:
         if call.numerics not in numerics or not when(call) or not possible(call):
             return None
-        settled = numbers(call)
-        if settled is None:
+        settled, others = numbers(call), rest[1](call) if rest else ()
+        if settled is None or others is None:
             return None
-        p, level = words(settled), jit.level()
+        p, q, level = words(settled), words(others), jit.level()
 
         def args(call: Call, params: Any) -> tuple[Arg, ...]:
             x, y = flat(call)
-            return x, p, y
+            return (x, p, q, y) if rest else (x, p, y)
 
-        run = along(formula, call.input(0).dtype.name, call.output.dtype.name, len(p), LANES[level], level != "portable", None, 0)
+        run = along(formula, rest[0] if rest else None, (call.input(0).dtype.name, call.output.dtype.name), len(p), len(q),
+                    LANES[level], level != "portable", block)
         return Kernel(f"{name}_{LANES[level]}_{jit.isa()}", run, args, numerics, split=elements)
+
+    return make
+
+
+# ----------------------------------------------------------------------------------------------- one operand of 8 bits
+@cache
+def through_table(lanes: int, at_once: bool) -> Callable[..., None]:
+    """The driver for tables of 256 bytes."""
+    part = table_of_bytes(lanes, at_once)
+
+    def run(x: Any, table: Any, y: Any, begin: int, end: int) -> None:
+        part(address(x) + begin, address(table), address(y) + begin, end - begin)
+
+    return run
+
+
+def table(name: str, settle: Settle, numerics: frozenset[str], when: Callable[[Call], bool]) -> Maker:
+    """The kernel of a table of bytes; `settle` is the definition's args: x, the table, y."""
+
+    def make(call: Call) -> Kernel | None:
+        level = jit.level()
+        if call.numerics not in numerics or not when(call) or not possible(call) or level == "portable":
+            return None
+        at_once = level in ("amx", "vnni") and "avx512vbmi" in jit.processor()[1]
+        if call.output.dtype.itemsize != 1 or (not at_once and call.output.size < 256):
+            return None
+        lanes = 4 * LANES[level]
+        return Kernel(f"{name}_{lanes}_{jit.isa()}", through_table(lanes, at_once), settle, numerics, split=elements)
 
     return make
 
@@ -142,7 +171,6 @@ def repeated(b: Any, table: np.ndarray) -> tuple[Any, np.ndarray]:
     return np.tile(b, times), made
 
 
-Settle = Callable[[Call, Any], tuple[Arg, ...]]
 OfP = Callable[[Any], Sequence[Any] | None]
 
 

@@ -36,7 +36,8 @@ from .delegate import shaped
 from .fixed_point import exp_on_negative_values, leading_zeros, reciprocal
 from .float_math import HALF, LOG2E, ONE, ZERO, C
 from .lanes import eigen_sum, registers, sum_of_exponentials
-from .machine import bits, expf, f32, floorf, fma, from_bits, inline, round_away, u32
+from .machine import address, bits, expf, f32, floorf, fma, from_bits, inline, round_away, u32
+from .micro.softmax import softmax_row
 from .numerics import (
     INT32_MAX,
     clamp,
@@ -207,6 +208,22 @@ def softmax_float_delegate(sum_of: Callable[..., Any]) -> Callable[..., None]:
     return run
 
 
+def softmax_rows(lanes: int) -> Callable[..., None]:
+    """The same by `micro/softmax.py`, in vectors throughout."""
+    row = softmax_row(lanes)
+
+    def run(x: Any, depth: int, y: Any, begin: int, end: int) -> None:
+        for r in range(begin, end):
+            row(address(x) + r * depth * 4, address(y) + r * depth * 4, depth)
+
+    return run
+
+
+def vector_args(call: Call, params: None) -> tuple[Arg, ...]:
+    size = call.input(0).size
+    return call.input(0).view(size), depth(call), call.output.view(size)
+
+
 softmax_float_avx512 = softmax_float_delegate(sum_of_exponentials(16))
 softmax_float_avx2 = softmax_float_delegate(sum_of_exponentials(8))
 
@@ -340,6 +357,14 @@ def is_float_avx512(call: Call) -> bool:
     return is_float(call) and jit.isa() == "avx512"
 
 
+def in_16_lanes(call: Call) -> bool:
+    return is_float_avx512(call) and call.input(0).size > 0 and not jit.DISABLED
+
+
+def in_8_lanes(call: Call) -> bool:
+    return is_float(call) and jit.isa() != "avx512" and call.input(0).size > 0 and not jit.DISABLED
+
+
 def from_8bit(call: Call) -> bool:
     """int8 or uint8 to the same or to int16."""
     x, y = call.input(0).type, call.output.type
@@ -366,6 +391,8 @@ SOFTMAX = Op(
     infer=infer,
     kernels=(
         Kernel("softmax_float32_reference", softmax_float_reference, float_args, frozenset({REFERENCE}), is_float, rows),
+        Kernel("softmax_float32_delegate_16_avx512", softmax_rows(16), vector_args, frozenset({DELEGATE}), in_16_lanes, rows),
+        Kernel("softmax_float32_delegate_8", softmax_rows(8), vector_args, frozenset({DELEGATE}), in_8_lanes, rows),
         Kernel("softmax_float32_delegate_avx512", softmax_float_avx512, delegate_args, frozenset({DELEGATE}),
                is_float_avx512, rows),
         Kernel("softmax_float32_delegate_avx2", softmax_float_avx2, delegate_args, frozenset({DELEGATE}), is_float, rows),

@@ -24,7 +24,7 @@ def processor() -> tuple[str, frozenset[str]]:
         flags = frozenset(listed.get("flags", "").split())
         names = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags")
         text = " / ".join(listed.get(name, "") for name in names)
-        known = (*_WIDE, "amx-int8", "avx512vnni", "avx2", "fma")
+        known = (*_WIDE, "amx-int8", "avx512vnni", "avx512vbmi", "avx2", "fma")
         return text, frozenset(f for f in known if _LINUX.get(f, f) in flags)
     import llvmlite.binding as llvm
 

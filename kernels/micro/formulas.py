@@ -214,6 +214,16 @@ def quantize_builtin(code: Code, x: Value, p: Numbers) -> Value:
     return nearest(code, x * as_floats(code, p[0])[0]) + p[1]
 
 
+def quantize_rest(code: Code, x: Value, p: Numbers) -> Value:
+    """The builtin's few last ones, in double, half away from zero. p: scale, float32, and y's zero point."""
+    wide = code.vector(code.F64, x.kind.count)
+    quotient = code.convert(x, wide) / code.convert(as_floats(code, p[0])[0], wide)
+    whole = code.call(f"llvm.round.v{x.kind.count}f64", wide, quotient)
+    least = code.constant(-(2.0**31), wide)
+    fits = code.less(whole, code.constant(2.0**31, wide)) & code.less(code.constant(-(2.0**31) - 1, wide), whole)
+    return code.convert(code.select(fits, whole, least), p[1].kind) + p[1]
+
+
 def dequantize(code: Code, x: Value, p: Numbers) -> Value:
     """p: zero point, scale. The difference is exact, so the product in float32 rounds as the one in double does."""
     zero, scale = p
