@@ -6,7 +6,8 @@ it: only the tail of a tile differs. What the packer settles before the first ru
     (x - x_zero) * (w - w_zero), summed, is  sum x * v  -  x_zero * sum v   with v = w - w_zero
 
 so the second part goes into the bias, and cells outside the image hold x_zero and cancel. uint8 weights may make v as
-wide as 9 bits: then v = a + b with both in int8, and the tile runs over the same pixels twice.
+wide as 9 bits: then the tile takes w - 128 and adds 128 - w_zero times the sum of each row; where a run is no multiple of
+four, v = a + b with both in int8, and the tile runs over the same pixels twice.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ LANES = {"amx": 16, "vnni": 16, "avx512": 16, "avx2": 8}
 
 
 def best_columns(channels: int, level: str) -> int:
-    """NR for this many channels: the one that wastes least, the widest of those."""
-    return min((nr for nr, _ in TILES[level]), key=lambda nr: (-(-channels // nr) * nr, -nr), default=0)
+    """NR for this many channels: wide is better, but not if more than an eighth of it is waste."""
+    waste = {nr: -(-channels // nr) * nr / channels for nr, _ in TILES[level]}
+    return max((nr for nr in waste if waste[nr] <= min(waste.values()) + 0.125), default=0)
 
 
 def panels_of(values: np.ndarray, groups: int, nr: int) -> np.ndarray:
@@ -60,20 +62,20 @@ def pack_quads(w: np.ndarray, groups: int, nr: int, taps: int) -> np.ndarray:
     panels = -(-per_group // nr)
     made = np.zeros((groups, panels * nr, taps, quads * 4), np.int8)
     made[:, :per_group, :, :k] = w.reshape(groups, per_group, taps, k)
-    made = made.reshape(groups, panels, nr, taps, quads, 4).transpose(0, 1, 3, 4, 2, 5)
-    return np.ascontiguousarray(made.reshape(groups * panels, taps * quads, nr, 4))
+    fours = made.view(np.int32).reshape(groups, panels, nr, taps, quads).transpose(0, 1, 3, 4, 2)  # four bytes move together
+    return np.ascontiguousarray(fours).view(np.int8).reshape(groups * panels, taps * quads, nr, 4)
 
 
 @cache
-def conv_gemm_i8(mr: int, nr: int, level: str, tail: str, signed: bool) -> Callable[..., None]:
+def conv_gemm_i8(mr: int, nr: int, level: str, tail: str, signed: bool, shifted: bool) -> Callable[..., None]:
     """The driver for one tile size. units: tiles of pixels, or panels (by_panel)."""
     from .micro.gemm_i8 import gemm_i8
 
-    tile = gemm_i8(mr, nr, LANES[level], level in ("amx", "vnni"), tail, signed)
+    tile = gemm_i8(mr, nr, LANES[level], level in ("amx", "vnni"), tail, signed, shifted)
 
-    def run(x: Any, image: Any, top: int, left: int, reach: int, fill: int, w: Any, bias: Any, multiplier: Any, shift: Any,
-            groups: int, x_rows: Any, y_rows: Any, runs: Any, k: int, quads: int, block: int, by_panel: int, y_zero: int, lo: int,
-            hi: int, y: Any, begin: int, end: int, thread: int) -> None:
+    def run(x: Any, image: Any, top: int, left: int, reach: int, fill: int, w: Any, moved: int, bias: Any, multiplier: Any,
+            shift: Any, groups: int, x_rows: Any, y_rows: Any, runs: Any, k: int, quads: int, block: int, by_panel: int,
+            y_zero: int, lo: int, hi: int, y: Any, begin: int, end: int, thread: int) -> None:
         first, last = (0, x_rows.shape[0] // mr) if by_panel else (begin, end)
         panel0, panel1 = (begin, end) if by_panel else (0, w.shape[0])
         base = address(x)
@@ -92,7 +94,7 @@ def conv_gemm_i8(mr: int, nr: int, level: str, tail: str, signed: bool) -> Calla
                 g, p = panel // panels, panel % panels
                 for b in range(at, at + count):
                     tile(base + g * k, address(x_rows) + b * mr * 8, address(runs), runs.shape[0], quads,
-                         address(w) + panel * w.shape[1] * nr * 4, address(bias) + panel * nr * 4,
+                         address(w) + panel * w.shape[1] * nr * 4, moved, address(bias) + panel * nr * 4,
                          address(multiplier) + panel * size, address(shift) + panel * nr * 4,
                          address(y) + g * out + p * nr, address(y_rows) + b * mr * 8, out - p * nr, y_zero, lo, hi)
             at += count
@@ -117,30 +119,35 @@ def conv_gemm_int(name: str, product: Callable[[Call], Product], fits: Callable[
         tiles = -(-p.pixels // mr)
         panels = p.groups * -(-(p.w.shape[0] // p.groups) // nr)
         by_panel = tiles < 4 * call.threads
+        weights = p.w.reshape(p.w.shape[0], -1)
+        parts, moved = split_weights(weights, p.w_zero), 0
+        if parts[1] is not None and p.w.shape[3] % 4 == 0 and weights.dtype == np.uint8:
+            # Not as two passes: as w - 128, and 128 - w_zero times the sum of the row on top.
+            parts, moved = ((weights ^ 128).view(np.int8), None), 128 - p.w_zero
 
         def args(call: Call, params: None) -> tuple[Arg, ...]:
             x_rows, y_rows, runs, k = p.distances(1, mr)
             n, rows, columns, c, top, left = p.padded or (0, 0, 0, 0, 0, 0)
             image = Scratch(np.dtype(np.uint8), (call.threads, n, rows, columns, c))
             x_zero = call.input(0).zero_point
-            a, b = split_weights(p.w.reshape(p.w.shape[0], -1), p.w_zero)
-            w = pack_quads(a, p.groups, nr, runs.size)
-            total = a.sum(axis=1, dtype=np.int64)
-            if b is not None:
-                w = np.concatenate([w, pack_quads(b, p.groups, nr, runs.size)], axis=1)
-                total += b.sum(axis=1, dtype=np.int64)
+            low, high = parts
+            w = pack_quads(low, p.groups, nr, runs.size)
+            total = low.sum(axis=1, dtype=np.int64) + moved * low.shape[1]
+            if high is not None:
+                w = np.concatenate([w, pack_quads(high, p.groups, nr, runs.size)], axis=1)
+                total += high.sum(axis=1, dtype=np.int64)
                 runs = np.concatenate([runs, runs])
             bias = wrapped(p.bias.astype(np.int64) - (x_zero + 128 * signed) * total)
             multiplier, shift = scales(call)
             block = max(BLOCK // (mr * runs.size * k), 1)
-            return (p.x, image, top, left, (p.w.shape[1] - 1) * p.window[2] + 1, x_zero & 255, w, panels_of(bias, p.groups, nr),
-                    panels_of(multiplier, p.groups, nr), panels_of(shift, p.groups, nr), p.groups, x_rows, y_rows, runs, k,
+            return (p.x, image, top, left, (p.w.shape[1] - 1) * p.window[2] + 1, x_zero & 255, w, moved,
+                    *(panels_of(v, p.groups, nr) for v in (bias, multiplier, shift)), p.groups, x_rows, y_rows, runs, k,
                     -(-k // 4), block, int(by_panel), call.output.zero_point,
                     *quantized_range(call.options.fused_activation_function, call), p.y)
 
         used = "vnni" if level == "amx" else level
         return Kernel(f"{name}_gemm_{mr}x{nr}_{call.input(0).dtype}_{call.numerics}_{used}",
-                      conv_gemm_i8(mr, nr, used, tails[call.numerics], signed), args,
+                      conv_gemm_i8(mr, nr, used, tails[call.numerics], signed, moved != 0), args,
                       split=lambda call: panels if by_panel else tiles)
 
     return make
@@ -157,6 +164,8 @@ def known(call: Call) -> bool:
     if any(o is not None and o.known is None for o in call.inputs[1:3]):
         return False
     w = call.input(1)
+    if w.dtype == np.int8 and not w.quantization.zero_point.any():
+        return True
     return int(np.max(np.asarray(w.known), initial=0)) - (w.zero_point if w.quantized else 0) < 255
 
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from .vectors import Code, Value
 
 
+UNROLL = 4
+
+
 def gemm_f32(mr: int, nr: int, lanes: int, fused: bool) -> Callable[..., Any]:
     """The tile as a microkernel of (a, a_rows, runs, taps, k, w, y, y_rows, columns, lo, hi).
 
@@ -43,14 +46,25 @@ def gemm_f32(mr: int, nr: int, lanes: int, fused: bool) -> Callable[..., Any]:
         with code.loop(taps) as t:
             run = a + code.load(runs + t * 8, code.I64)
             row = [run + code.load(a_rows + 8 * m, code.I64) for m in range(mr)]
-            with code.loop(k) as i:
-                b = [code.load(at.get() + 4 * lanes * v, kind) for v in range(vectors)]
-                at.set(at.get() + 4 * nr)
+
+            def link(offset: Value, ahead: int) -> None:
+                """One k further in every chain."""
+                b = [code.load(at.get() + 4 * (nr * ahead + lanes * v), kind) for v in range(vectors)]
                 for m in range(mr):
-                    x = code.splat(code.load(row[m] + i * 4, code.F32), kind)
+                    x = code.splat(code.load(row[m] + offset + 4 * ahead, code.F32), kind)
                     for v in range(vectors):
                         now = acc[m][v].get()
                         acc[m][v].set(code.fma(x, b[v], now) if fused else now + x * b[v])
+
+            # Four at a time: the additions that move a pointer for every row want the same ports as the products.
+            with code.loop(k / UNROLL) as i:
+                for ahead in range(UNROLL):
+                    link(i * (4 * UNROLL), ahead)
+                at.set(at.get() + 4 * nr * UNROLL)
+            done = (k / UNROLL) * UNROLL
+            with code.loop(k - done) as i:
+                link((done + i) * 4, 0)
+                at.set(at.get() + 4 * nr)
         least, most = code.splat(lo, kind), code.splat(hi, kind)
 
         def outputs() -> Any:
