@@ -7,8 +7,8 @@ the arguments of the first kernel that takes the call.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from tinyinterp.errors import QuantError, ShapeError
 from tinyinterp.schema import BuiltinOperator, Operator, Quantization, Sparsity, TensorType
+from tinyinterp.schema.frozen import record
 
 REFERENCE, DELEGATE, BUILTIN = "reference", "delegate", "builtin"
 ALL = frozenset({REFERENCE, DELEGATE, BUILTIN})  # the arithmetic is the same in all three
@@ -66,7 +67,7 @@ class NeedsValue(Exception):
         self.tensor = tensor
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Operand:
     """A tensor as an operator sees it: its type, its shape in this plan, its value when that is already known."""
 
@@ -92,7 +93,7 @@ class Operand:
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.shape, dtype=object)) if self.shape else 1
+        return math.prod(self.shape)
 
     @property
     def scale(self) -> np.float32:
@@ -118,7 +119,7 @@ class Operand:
         return Slot(self.index, self.dtype, shape) if self.known is None else self.known.reshape(shape)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Call:
     """One operator of a graph with its operands, in one of the three numerics."""
 
@@ -185,7 +186,7 @@ def no_split(call: Call) -> int:
     return 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Kernel:
     """One way to compute an op.
 
@@ -225,7 +226,7 @@ def no_params(call: Call) -> None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Op:
     """Everything about one kind of operator, in one place."""
 

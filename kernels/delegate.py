@@ -65,7 +65,7 @@ def channelwise(w: Operand, axis: int, channels: int) -> bool:
     if w.type != TensorType.INT8 or not w.quantized:
         return False
     scales = len(w.quantization.scale)
-    zero = all(int(z) == 0 for z in w.quantization.zero_point)
+    zero = not w.quantization.zero_point.any()
     return zero and (scales == 1 or (scales == channels and w.quantization.axis == axis))
 
 

@@ -11,7 +11,7 @@ True
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 from tinyinterp.schema.enums import BuiltinOperator, DimensionType, TensorType
+from tinyinterp.schema.frozen import record
 from tinyinterp.schema.layout import LAYOUTS, MEMBERS, OPTIONS_OF, VERSION
 from tinyinterp.schema.records import (
     Array,
@@ -172,7 +173,7 @@ def _signature(signature: Signature) -> Node:
 # Making models by hand.
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Part:
     """A tensor of a model being made, with its bytes when it is a constant. Two operators share it by both naming it."""
 
@@ -180,7 +181,7 @@ class Part:
     data: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Step:
     """An operator of a model being made: its operands are parts, None for one left out."""
 
@@ -190,7 +191,7 @@ class Step:
     intermediates: tuple[Part, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Graph:
     """A subgraph being made. Inputs and outputs that are not given are found: what nobody writes, what nobody reads."""
 

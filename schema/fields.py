@@ -5,7 +5,7 @@ For a type checker each type is a plain Python type; for `layout.py` the name it
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, dataclass
+from dataclasses import FrozenInstanceError
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from tinyinterp.schema.enums import StablehloPrecisionConfig
@@ -41,13 +41,17 @@ IN_FILE = {
 if TYPE_CHECKING:
     from dataclasses import dataclass as record
 else:
+    from tinyinterp.schema.frozen import Fields
 
     def record(*, frozen):
         """A frozen dataclass whose methods are those of `Options`, so that none has to be compiled for it."""
 
         def made(cls):
             cls.__doc__ = cls.__doc__ or f"{cls.__name__}({', '.join(cls.__annotations__)})"
-            return dataclass(init=False, repr=False, eq=False)(cls)
+            names = tuple(cls.__annotations__)
+            cls.__match_args__ = names
+            cls.__dataclass_fields__ = Fields(names, {name: vars(cls)[name] for name in names})
+            return cls
 
         return made
 

@@ -11,13 +11,13 @@ Source: google-ai-edge/LiteRT, tflite/converter/schema/schema.fbs (version 3d).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from tinyinterp.schema import enums, options
 from tinyinterp.schema.enums import BuiltinOperator
 from tinyinterp.schema.fields import IN_FILE
+from tinyinterp.schema.frozen import record
 
 IDENTIFIER = b"TFL3"
 VERSION = 3
@@ -96,7 +96,7 @@ _WIDE_ENUMS = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Field:
     """One field of a table: `kind` is scalar, string, vector, table, tables, union or deprecated."""
 
@@ -110,7 +110,7 @@ class Field:
     enum: type[IntEnum] | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Layout:
     """A table with its fields worked out; `record` is the class of an options table."""
 

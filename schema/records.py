@@ -6,12 +6,13 @@ subgraph, -1 for an operand left out. Every index of a model that `read` gives i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from tinyinterp.schema.enums import BuiltinOperator, DimensionType, TensorType
+from tinyinterp.schema.frozen import record
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -39,7 +40,7 @@ def _same(a: object, b: object) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Quantization:
     """real = scale * (q - zero_point), with one pair for the tensor or one for each index along `axis`.
 
@@ -76,7 +77,7 @@ class Quantization:
         return f"Quantization({len(self.scale)} scales along axis {self.axis})"
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record(frozen=True, slots=True, eq=False, repr=False)
 class SparseLevel:
     """One dimension of a sparse tensor, in traversal order: its size when dense, compressed rows when sparse."""
 
@@ -97,7 +98,7 @@ class SparseLevel:
         return f"SparseLevel(SPARSE_CSR, {len(self.segments)} segments, {len(self.indices)} indices)"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Sparsity:
     """Where the stored elements of a sparse constant belong: `rank` levels walk the blocks, the rest inside one."""
 
@@ -106,7 +107,7 @@ class Sparsity:
     levels: tuple[SparseLevel, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class VariantType:
     """The type of a tensor inside a VARIANT tensor."""
 
@@ -115,7 +116,7 @@ class VariantType:
     has_rank: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Tensor:
     """A tensor as the file describes it; its bytes, when it is a constant, are `Model.buffers[buffer]`."""
 
@@ -135,7 +136,7 @@ class Tensor:
         return f"{self.name!r} {self.type.name.lower()}{list(self.shape)}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Operator:
     """One occurrence of an op."""
 
@@ -157,7 +158,7 @@ class Operator:
         return f"{self.name} {list(self.inputs)} -> {list(self.outputs)}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Subgraph:
     """Tensors, and operators in the order in which they run."""
 
@@ -168,7 +169,7 @@ class Subgraph:
     operators: tuple[Operator, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Signature:
     """A named entry: the tensors of a subgraph under names of their own."""
 
@@ -178,7 +179,7 @@ class Signature:
     subgraph: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Metadata:
     """A named buffer that the interpreter does not look at."""
 
@@ -186,7 +187,7 @@ class Metadata:
     buffer: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ExternalBuffer:
     """Constant bytes that lie in another file, `group`."""
 
@@ -197,7 +198,7 @@ class ExternalBuffer:
     packing: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record(frozen=True, slots=True, eq=False, repr=False)
 class Model:
     """A whole model file. `print(model)` lists what is in it."""
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from importlib import machinery, util
 from struct import Struct, calcsize
@@ -30,6 +29,7 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 
 from tinyinterp.errors import ModelError, hint
+from tinyinterp.schema.frozen import record
 from tinyinterp.schema.layout import LAYOUTS, MEMBERS, Field, Layout
 
 MAX_TABLES = 1_000_000
@@ -45,7 +45,7 @@ _u16 = Struct("<H").unpack_from
 _WIDTH = {code: calcsize("<" + code) for code in "?bBhHiIqQf"}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class _Plan:
     """How to read every table that shares one vtable."""
 

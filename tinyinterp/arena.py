@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from .schema.frozen import record
 
 ALIGNMENT = 64  # a cache line, and the widest vector register
 LIMIT = int(os.environ.get("TINYINTERP_ARENA_LIMIT", 2 << 30))  # bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Life:
     """A tensor's bytes and the steps, first and last included, during which they must stay."""
 
@@ -28,7 +29,7 @@ class Life:
     last: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Placement:
     """Offsets in bytes, each a multiple of 64, and the size of the arena."""
 

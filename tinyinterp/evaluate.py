@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -74,11 +75,11 @@ def evaluate(step: Step) -> tuple[np.ndarray, ...]:
     arrays: list[Any] = []
     for arg in step.args:
         if isinstance(arg, Slot):
-            size = int(np.prod(arg.shape, dtype=np.int64)) * arg.dtype.itemsize
+            size = math.prod(arg.shape) * arg.dtype.itemsize
             buffer = made.setdefault(arg.tensor, aligned(size))
             arrays.append(buffer[:size].view(arg.dtype).reshape(arg.shape))
         elif isinstance(arg, Scratch):
-            size = int(np.prod(arg.shape, dtype=np.int64)) * arg.dtype.itemsize
+            size = math.prod(arg.shape) * arg.dtype.itemsize
             arrays.append(aligned(size)[:size].view(arg.dtype).reshape(arg.shape))
         else:
             arrays.append(arg)

@@ -6,17 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from .errors import ModelError, UnsupportedOpError, hint
 from .kernels.contract import Op
 from .schema import BuiltinOperator, Model, Operator, Tensor, TensorType
+from .schema.frozen import record
 from .schema.strings import unpack_strings
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Linked:
     """One operator of the graph beside the op that answers for it (None: tinyinterp has no such op)."""
 
@@ -25,7 +25,7 @@ class Linked:
     op: Op | None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Graph:
     """A subgraph, ready to be lowered. Immutable."""
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,12 +23,14 @@ from .graph import Graph, Linked, check_ops
 from .kernels.contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, NeedsValue, Op, Operand, Scratch, Slot
 from .kernels.rewrite import rewrite, wanted
 from .schema import BuiltinOperator, TensorType
+from .schema.frozen import changed as replace
+from .schema.frozen import record
 
 Shape = tuple[int, ...]
 SPARSE = (BuiltinOperator.DENSIFY, BuiltinOperator.CUSTOM)  # who may be given the stored elements of a sparse constant
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Step:
     """One kernel with its arguments, before it has memory."""
 
@@ -58,7 +59,7 @@ class Step:
         return f"{self.call.index:4}  {self.name:24} {self.kernel.name:34} {shapes} -> {outs}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Plan:
     """What to run, in order, with every shape known. Immutable."""
 

@@ -9,6 +9,7 @@ Only this file owns memory.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -40,18 +41,18 @@ def lives_of(plan: Plan, keep: frozenset[int], preserve: bool = False) -> list[L
             root = plan.root(slot.tensor)
             if slot.dtype == OBJECTS:
                 continue
-            size = int(np.prod(slot.shape, dtype=object)) * slot.dtype.itemsize
+            size = math.prod(slot.shape) * slot.dtype.itemsize
             span = spans.setdefault(root, [size, i, i])
             span[0], span[2] = max(span[0], size), i
         for k, scratch in enumerate(step.scratch):
-            size = int(np.prod(scratch.shape, dtype=object)) * scratch.dtype.itemsize
+            size = math.prod(scratch.shape) * scratch.dtype.itemsize
             lives.append(Life(-1 - i * 64 - k, size, i, i))
     for t in keep:
         root = plan.root(t)
         tensor = plan.graph.tensors[t]
         if root in plan.values or tensor.type.bits is None or t not in plan.shapes:
             continue
-        size = tensor.type.nbytes(int(np.prod(plan.shapes[t], dtype=object)))
+        size = tensor.type.nbytes(math.prod(plan.shapes[t]))
         span = spans.setdefault(root, [size, 0, end])
         span[0] = max(span[0], size)
     inputs = {plan.root(t) for t in plan.graph.inputs} | {t for t, x in enumerate(plan.graph.tensors) if x.is_variable}
@@ -133,7 +134,7 @@ class Segment:
                 if arg.dtype == OBJECTS:
                     arrays.append(self.objects[key].reshape(arg.shape))
                     continue
-                size = int(np.prod(arg.shape, dtype=np.int64)) * arg.dtype.itemsize
+                size = math.prod(arg.shape) * arg.dtype.itemsize
                 arrays.append(self.bytes[key][:size].view(arg.dtype).reshape(arg.shape))
             else:
                 arrays.append(arg)
@@ -229,7 +230,7 @@ class Program:
         for t, shape in plan.shapes.items():
             root = plan.root(t)
             if self.graph.tensors[t].type == TensorType.STRING and root not in plan.values:
-                size = int(np.prod(shape, dtype=np.int64))
+                size = math.prod(shape)
                 if root not in self.objects or self.objects[root].size != size:
                     # None: nobody has set it yet. What the program writes reads as empty strings until then.
                     self.objects[root] = np.full(size, None if root in self.graph.inputs else b"", object)
@@ -292,7 +293,7 @@ class Program:
             return self.objects[root].reshape(shape)
         for segment in reversed(self.segments):
             if root in segment.bytes and kind.bits is not None:
-                raw = segment.bytes[root][: kind.nbytes(int(np.prod(shape, dtype=np.int64)))]
+                raw = segment.bytes[root][: kind.nbytes(math.prod(shape))]
                 return raw if kind.numpy is None else raw.view(kind.numpy).reshape(shape)
         raise NotAllocatedError(hint("Tensor data is null. Run allocate_tensors() first",
                                      f"tensor {t} '{self.graph.tensors[t].name}' is not in memory"))
