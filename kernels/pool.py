@@ -32,6 +32,7 @@ from .conv import rows
 from .delegate import computes, same_type
 from .machine import f32, inline, xmax, xmin
 from .numerics import FLOAT_MAX, clamp, float_range, padding, quantized_range, type_range
+from .pool_windows import pooled
 from .reshape import args as copy_args
 from .reshape import copy
 
@@ -190,6 +191,10 @@ def is_integer(call: Call) -> bool:
     return same_type(call.input(0), call.output) and call.input(0).type in (TensorType.INT8, TensorType.UINT8, TensorType.INT16)
 
 
+def same_types(call: Call) -> bool:
+    return is_float(call) or is_integer(call)
+
+
 def is_float_cell(call: Call) -> bool:
     """A window of one cell."""
     return is_float(call) and call.options.filter_height == call.options.filter_width == 1
@@ -242,6 +247,7 @@ AVERAGE_POOL_2D = Op(
     infer=infer,
     kernels=(
         *CELL,
+        pooled("average", same_types),
         Kernel("average_pool_float32_delegate", average_float_delegate, args, frozenset({DELEGATE}), is_float, rows),
         Kernel("average_pool_float32_reference", average_float_reference, args, frozenset({REFERENCE, BUILTIN}), is_float, rows),
         Kernel("average_pool_integer", average_integer, args, ALL, is_integer, rows),
@@ -259,6 +265,7 @@ MAX_POOL_2D = Op(
     infer=infer,
     kernels=(
         *CELL,
+        pooled("max", same_types),
         Kernel("max_pool_float32_delegate", maximum_float_delegate, args, frozenset({DELEGATE}), is_float, rows),
         Kernel("max_pool_float32_reference", maximum, maximum_args, frozenset({REFERENCE, BUILTIN}), is_float, rows),
         Kernel("max_pool_integer", maximum, maximum_args, ALL, is_integer, rows),

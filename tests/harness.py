@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinyinterp.errors import UnsupportedOpError
 from tinyinterp.graph import link
 from tinyinterp.kernels import OPS
 from tinyinterp.program import Program
@@ -109,6 +110,31 @@ def check(model: Model | bytes, numerics: Sequence[str] = NUMERICS, **options: A
     """Assert that nothing differs, in each of these numerics."""
     found = [line for n in numerics for line in compare(model, n, **options)]
     assert not found, "\n".join(found)
+
+
+def every_kernel(model: Model, numerics: str, *values: Any, threads: int = 1) -> int:
+    """Assert that each kernel that takes the one operator of a model gives the definition's bytes; how many there are."""
+    graph = link(read(build(model)), 0)
+    operator = graph.operators[0]
+    shapes = {t: graph.tensors[t].shape for t in graph.inputs}
+    made: list[tuple[str, list[np.ndarray]]] = []
+    for first in range(len(operator.op.kernels)):
+        op = replace(operator.op, kernels=operator.op.kernels[first:])
+        try:
+            program = Program(replace(graph, operators=(replace(operator, op=op),)), shapes, numerics, threads)
+        except UnsupportedOpError:
+            break
+        name = program.plan.steps[0].kernel.name
+        if any(name == other for other, _ in made):
+            continue
+        for t, value in zip(graph.inputs, values):
+            program.array(t)[...] = value
+        program.run()
+        made.append((name, [program.array(t).copy() for t in graph.outputs]))
+    for name, outputs in made[:-1]:
+        for mine, defined in zip(outputs, made[-1][1]):
+            assert not (difference := same(mine, defined)), f"{name}, {numerics}: {difference}"
+    return len(made)
 
 
 def cut(model: Model, index: int, subgraph: int = 0) -> Model:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.harness import check, compare, models, ours
+from tests.harness import check, compare, every_kernel, models, ours, random_value
 from tests.kernels.images import SPECIAL, image, numerics, real, run_all, special
 from tinyinterp.errors import ShapeError, UnsupportedOpError
+from tinyinterp.kernels.jit import DISABLED
 from tinyinterp.schema import Activation, Model, Padding, options
 from tinyinterp.schema.build import one_op, tensor
 
@@ -70,6 +71,21 @@ def test_special_values(op: str) -> None:
         check(pool(op, "float32", *window), ("reference", "default"), runs=1,
               inputs={0: np.random.default_rng(i).choice(SPECIAL[3:9], X)})
         check(pool(op, "float32", *window), ("reference", "default"), inputs={0: np.full(X, np.nan, np.float32)}, runs=1)
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_every_kernel(op: str) -> None:
+    """Channels below, at and beyond a vector and a group of them; windows of one, two and many nines."""
+    rng = np.random.default_rng(3)
+    windows = [((2, 2), (2, 2)), ((3, 3), (2, 1)), ((3, 4), (1, 2)), ((5, 6), (3, 3)), ((7, 9), (1, 1))]
+    for i, channels in enumerate((3, 70, 33, 16, 150, 8, 272)):
+        window, strides = windows[i % 5]
+        x = (1, 7, 9, channels)
+        for dtype in ("float32", "int8", "uint8"):
+            value = special(x, i) if dtype == "float32" else random_value(dtype, x, rng)
+            for mode in ("reference", "default")[dtype != "float32" :]:
+                model = pool(op, dtype, window, strides, SAME, Activation.RELU6 if i % 3 else Activation.NONE, x)
+                assert every_kernel(model, mode, value) >= (1 if DISABLED else 2)
 
 
 def test_threads() -> None:
