@@ -1,0 +1,513 @@
+"""Damaged models through the whole pipeline: read, allocate, set, invoke, get. Whatever the bytes: an answer or an error.
+
+    python -m tests.robustness 2000 [--seed 1] [--first 0] [model …]
+
+Each mutant is used in a child process, whose tensors have fences (`tests/fence.py`): a write outside a tensor is found, a
+read or write further away kills the child. Without models given, those of TINYINTERP_MODELS below 200 kB and one-operator
+models of every op are damaged. A crash, a hang, an error of no class of ours, or one without a word, is a failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import os
+import queue
+import random
+import resource
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from enum import IntEnum
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = 200_000  # bytes of a file
+LIMIT = 64 << 20  # bytes of an arena
+MOST_MACS = 50_000_000  # a mutant that would work longer than this is not run
+NUMBERS = (-(2**31), -100_000, -7, -2, -1, 0, 1, 2, 3, 4, 5, 7, 8, 9, 63, 64, 100, 2**15, 2**16, 2**31 - 1)
+REALS = (0.0, -0.0, -1.0, float("nan"), float("inf"), -float("inf"), 1e-45, 1e-30, 1e30, 3e38, 0.5, 1.0, 2.0**-31)
+
+
+# ------------------------------------------------------------------------------------------------------------- the mutants
+@lru_cache(maxsize=1)
+def sources() -> tuple[bytes, ...]:
+    """The sound models that are damaged."""
+    from tests.contract.examples import examples
+    from tests.harness import models
+    from tinyinterp.schema import build, read
+
+    made = [build(model) for several in examples().values() for model in several]
+    given = []
+    for path in models():
+        if path.stat().st_size < SMALL:
+            try:
+                read(path)
+            except ValueError:
+                continue
+            given.append(path.read_bytes())
+    return (*given, *made)
+
+
+def mutant(number: int, seed: int, given: Sequence[bytes]) -> bytes:
+    """The mutant of this number: the same bytes for the same seed and the same models."""
+    from tests.schema.mutants import mutants
+    from tinyinterp.schema import build, read
+
+    rng = random.Random(f"{seed} {number}")
+    data = given[rng.randrange(len(given))]
+    if rng.random() < 0.2:
+        return next(mutants(data, rng.randrange(2**30), 1))
+    model = read(data)
+    for _ in range(50):
+        changed = model
+        try:
+            for _ in range(rng.choice((1, 1, 1, 2, 3))):
+                changed = rng.choice(WOUNDS)(changed, rng)
+            return build(changed)
+        except Exception:  # what the writer cannot write is no file
+            continue
+    return data
+
+
+def _tensor(model: Any, rng: random.Random, change: Any) -> Any:
+    """The model with one tensor changed: `change` gives the tensor and its bytes."""
+    part = model.subgraphs[0]
+    used = [t for o in part.operators for t in (*o.inputs, *o.outputs) if t >= 0] or range(len(part.tensors))
+    t = rng.choice(list(used))
+    tensor, data = change(part.tensors[t], model.buffers[part.tensors[t].buffer])
+    buffers = model.buffers
+    if data is not None:
+        tensor = replace(tensor, buffer=len(buffers))
+        buffers = (*buffers, np.asarray(data, np.uint8))
+    tensors = (*part.tensors[:t], tensor, *part.tensors[t + 1 :])
+    return replace(model, buffers=buffers, subgraphs=(replace(part, tensors=tensors), *model.subgraphs[1:]))
+
+
+def _operator(model: Any, rng: random.Random, change: Any) -> Any:
+    part = model.subgraphs[0]
+    i = rng.randrange(len(part.operators))
+    operators = (*part.operators[:i], change(part.operators[i]), *part.operators[i + 1 :])
+    return replace(model, subgraphs=(replace(part, operators=operators), *model.subgraphs[1:]))
+
+
+def _fit(tensor: Any, data: np.ndarray, rng: random.Random) -> tuple[Any, np.ndarray | None]:
+    """Bytes for a constant of a new shape or type, so that it passes the reader; none for what is no constant."""
+    if not len(data) or tensor.type.bits is None or tensor.sparsity:
+        return tensor, None
+    count = int(np.prod([max(d, 0) for d in tensor.shape], dtype=object))
+    size = (count * tensor.type.bits + 7) // 8
+    return tensor, np.resize(data, size) if 0 < size < 1 << 20 else None
+
+
+def shape(model: Any, rng: random.Random) -> Any:
+    def change(tensor: Any, data: np.ndarray) -> Any:
+        dims = list(tensor.shape)
+        how = rng.randrange(7)
+        if how == 0 and dims:
+            dims.pop(rng.randrange(len(dims)))
+        elif how == 1:
+            dims.insert(rng.randrange(len(dims) + 1), rng.choice((1, 1, 2, 3, 0)))
+        elif how == 2:
+            rng.shuffle(dims)
+        elif dims:
+            k = rng.randrange(len(dims))
+            dims[k] = rng.choice((0, 1, 2, 3, 5, 17, 65, 1000, 2**20, dims[k] + 1, dims[k] - 1, dims[k] * 2, dims[k] // 2, dims[k] + 16))
+        made = replace(tensor, shape=tuple(dims), shape_signature=None)
+        return _fit(made, data, rng) if rng.random() < 0.9 else (made, None)
+
+    return _tensor(model, rng, change)
+
+
+def kind(model: Any, rng: random.Random) -> Any:
+    def change(tensor: Any, data: np.ndarray) -> Any:
+        return _fit(replace(tensor, type=rng.choice(list(type(tensor.type)))), data, rng)
+
+    return _tensor(model, rng, change)
+
+
+def option(model: Any, rng: random.Random) -> Any:
+    def change(operator: Any) -> Any:
+        if operator.options is None or not (names := [f.name for f in fields(operator.options)]):
+            return operator
+        name = rng.choice(names)
+        value = getattr(operator.options, name)
+        new: Any
+        if isinstance(value, bool):
+            new = not value
+        elif isinstance(value, IntEnum):
+            new = rng.choice(list(type(value)))
+        elif isinstance(value, int):
+            new = rng.choice((*NUMBERS, value + 1, value - 1))
+        elif isinstance(value, float):
+            new = rng.choice(REALS)
+        elif isinstance(value, tuple):
+            items = list(value) or [1]
+            items[rng.randrange(len(items))] = rng.choice(NUMBERS)
+            new = tuple(items[: rng.randrange(len(items) + 1)] if rng.random() < 0.3 else items)
+        else:
+            return operator
+        return replace(operator, options=replace(operator.options, **{name: new}))
+
+    return _operator(model, rng, change)
+
+
+def numbers(model: Any, rng: random.Random) -> Any:
+    """Axes, sizes, paddings and the like: small integer constants."""
+    part = model.subgraphs[0]
+    found = [t for o in part.operators for t in o.inputs
+             if t >= 0 and part.tensors[t].type.name in ("INT32", "INT64") and 0 < len(model.buffers[part.tensors[t].buffer]) <= 64]
+    if not found:
+        return option(model, rng)
+    t = rng.choice(found)
+    tensor = part.tensors[t]
+    dtype = "<i4" if tensor.type.name == "INT32" else "<i8"
+    values = np.array(model.buffers[tensor.buffer]).view(dtype).copy()
+    k = rng.randrange(len(values))
+    values[k] = rng.choice((*NUMBERS, int(values[k]) + 1, int(values[k]) - 1))
+    tensors = (*part.tensors[:t], replace(tensor, buffer=len(model.buffers)), *part.tensors[t + 1 :])
+    return replace(model, buffers=(*model.buffers, values.view(np.uint8)),
+                   subgraphs=(replace(part, tensors=tensors), *model.subgraphs[1:]))
+
+
+def quantization(model: Any, rng: random.Random) -> Any:
+    def change(tensor: Any, data: np.ndarray) -> Any:
+        q = tensor.quantization
+        scale, zero = q.scale.copy(), q.zero_point.copy()
+        how = rng.randrange(6)
+        if how == 0:
+            scale, zero = scale[:0], zero[:0]
+        elif how == 1:
+            n = rng.choice((1, 2, 3, 8))
+            scale, zero = np.resize(scale if len(scale) else [0.1], n), np.resize(zero if len(zero) else [0], n)
+        elif how == 2 and len(scale):
+            scale[rng.randrange(len(scale))] = rng.choice(REALS)
+        elif how == 3 and len(zero):
+            zero[rng.randrange(len(zero))] = rng.choice((*NUMBERS, 127, -128, 255, 2**62))
+        elif how == 4:
+            return replace(tensor, quantization=replace(q, axis=rng.choice(NUMBERS))), None
+        else:
+            scale, zero = np.array([rng.choice((0.1, 1e-6, 1e3, 2.0**-40))], np.float32), np.array([rng.choice((0, 5))])
+        return replace(tensor, quantization=replace(q, scale=scale.astype("<f4"), zero_point=zero.astype("<i8"))), None
+
+    return _tensor(model, rng, change)
+
+
+def operands(model: Any, rng: random.Random) -> Any:
+    count = len(model.subgraphs[0].tensors)
+
+    def change(operator: Any) -> Any:
+        side = rng.choice(("inputs", "inputs", "outputs"))
+        items = list(getattr(operator, side))
+        how = rng.randrange(4)
+        if how == 0 and len(items) > 1:
+            rng.shuffle(items)
+        elif how == 1 and items:
+            items.pop()
+        elif how == 2:
+            items.append(rng.randrange(-1, count))
+        elif items:
+            items[rng.randrange(len(items))] = rng.randrange(-1, count)
+        return replace(operator, **{side: tuple(items)})
+
+    return _operator(model, rng, change)
+
+
+def code(model: Any, rng: random.Random) -> Any:
+    """Another op on the same operands, with the options that a file without any stands for."""
+    from tinyinterp.kernels import OPS
+    from tinyinterp.schema.layout import OPTIONS_OF
+
+    op = rng.choice([op for op in OPS if not isinstance(op.code, str)])
+    record = OPTIONS_OF.get(op.code)
+    return _operator(model, rng, lambda o: replace(o, code=op.code, custom_code="", options=record and record()))
+
+
+def floats(model: Any, rng: random.Random) -> Any:
+    def change(tensor: Any, data: np.ndarray) -> Any:
+        if tensor.type.name != "FLOAT32" or len(data) < 4:
+            return tensor, None
+        values = np.array(data[: len(data) // 4 * 4]).view("<f4").copy()
+        values[rng.randrange(len(values))] = rng.choice(REALS)
+        return tensor, values.view(np.uint8)
+
+    return _tensor(model, rng, change)
+
+
+def ends(model: Any, rng: random.Random) -> Any:
+    """Other inputs and outputs of the graph; a variable."""
+    part = model.subgraphs[0]
+    count = len(part.tensors)
+    how = rng.randrange(3)
+    if how == 0:
+        part = replace(part, outputs=(*part.outputs, rng.randrange(count)))
+    elif how == 1:
+        part = replace(part, inputs=(*part.inputs, rng.randrange(count)))
+    else:
+        return _tensor(model, rng, lambda tensor, data: (replace(tensor, is_variable=not tensor.is_variable), None))
+    return replace(model, subgraphs=(part, *model.subgraphs[1:]))
+
+
+WOUNDS = (shape, shape, shape, option, option, option, numbers, numbers, quantization, quantization, kind, operands, code,
+          floats, ends)
+
+
+# ------------------------------------------------------------------------------------------------------------- the child
+class Outside(Exception):
+    """A write outside a tensor."""
+
+
+def with_fences() -> Any:
+    """Give every tensor, every scratch and every constant of this process a fence; returns the check."""
+    import tinyinterp.evaluate as evaluate
+    import tinyinterp.program as program
+    from tests.fence import Fence, fenced
+    from tinyinterp.arena import Placement
+    from tinyinterp.evaluate import aligned
+
+    kept: list[Any] = []
+    planned: list[Fence] = []
+
+    def place(lives: Any) -> Placement:
+        total = sum(life.size + 8192 for life in lives)
+        if total > LIMIT:
+            return Placement(tuple(lives), {life.key: 0 for life in lives}, total, total)
+        fence = Fence([life.size for life in lives])
+        planned.append(fence)
+        kept.append(fence)
+        return Placement(tuple(lives), {life.key: at for life, at in zip(lives, fence.offsets)}, len(fence.all), 0)
+
+    def memory(size: int) -> np.ndarray:
+        if planned and len(planned[-1].all) == size:
+            return planned.pop().all
+        return aligned(size)
+
+    def alone(size: int) -> np.ndarray:
+        fence = Fence([size])
+        kept.append(fence)
+        return fence.all[fence.offsets[0] : fence.offsets[0] + size + 64]
+
+    plain = program.Segment._address
+
+    def address(self: Any, i: int, step: Any) -> Any:
+        inner = plain(self, i, step)
+
+        def of(arg: Any) -> int:
+            if isinstance(arg, np.ndarray):
+                copy = fenced(arg, kept)
+                copy.flags.writeable = False
+                return int(copy.ctypes.data)
+            return int(inner(arg))
+
+        return of
+
+    program.place, program.aligned, evaluate.aligned = place, memory, alone
+    program.Segment._address = address
+
+    def check(over: bool = False) -> None:
+        """Raises: Outside. `over`: nothing runs any more, the memory may go."""
+        bad = [f for f in kept if not f.intact]
+        if over:
+            kept.clear()
+        if bad:
+            raise Outside(f"{len(bad)} fences were written over")
+
+    return check
+
+
+def use(data: bytes, number: int, check: Any) -> str:
+    """Load and run a mutant as a caller would; how far it came."""
+    from tests.harness import random_value
+    from tinyinterp.interpreter import NUMERICS, Interpreter
+
+    rng = random.Random(number)
+    values = np.random.default_rng(number)
+    resolver = rng.choice(list(NUMERICS))
+    interpreter = Interpreter(model_content=data, experimental_op_resolver_type=resolver, num_threads=rng.choice((1, 1, 2)),
+                              experimental_preserve_all_tensors=rng.random() < 0.2)
+    stage = "allocated"
+    interpreter.allocate_tensors()
+    for turn in range(3):
+        if turn == 2:
+            stage = "invoked"
+            details = interpreter.get_input_details()
+            if not details:
+                break
+            detail = rng.choice(details)
+            size = [rng.choice((d, d, d, 0, 1, 2, d + 1)) for d in detail["shape"].tolist()]
+            interpreter.resize_tensor_input(detail["index"], size)
+            interpreter.allocate_tensors()
+        if sum(segment.plan.macs for segment in interpreter.program.segments) > MOST_MACS:
+            return stage + ", too much work to run"
+        for detail in interpreter.get_input_details():
+            if detail["dtype"] in (np.bytes_, np.object_):
+                value: Any = np.full(detail["shape"], b"text", object)
+            else:
+                value = random_value(detail["dtype"], detail["shape"].tolist(), values)
+                if np.dtype(detail["dtype"]).kind in "iu" and np.dtype(detail["dtype"]).itemsize >= 4 and rng.random() < 0.3:
+                    value[...] = rng.choice([n for n in NUMBERS if n >= np.iinfo(value.dtype).min])
+            try:
+                interpreter.set_tensor(detail["index"], value)
+            except ValueError as error:  # packed types want smaller numbers
+                if "must be between" not in str(error):
+                    raise
+        interpreter.invoke()
+        check()
+        for detail in interpreter.get_output_details():
+            interpreter.get_tensor(detail["index"])
+        str(interpreter.program), str(interpreter.arena)
+    return "invoked"
+
+
+def child(first: int, last: int, seed: int, files: Sequence[str]) -> None:
+    """Use the mutants of these numbers; two lines of output each."""
+    from tinyinterp.errors import TinyInterpError
+
+    faulthandler.enable()
+    warnings.simplefilter("ignore")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    check = with_fences()
+    given = tuple(Path(f).read_bytes() for f in files) or sources()
+    for number in range(first, last):
+        data = mutant(number, seed, given)
+        print(f"{number} start", flush=True)
+        start = time.perf_counter()
+        try:
+            result = use(data, number, check)
+        except Outside as error:
+            result = f"FAILED {error}"
+        except TinyInterpError as error:
+            result = f"{type(error).__name__}" if str(error).strip() else "FAILED an error without a word"
+        except (ValueError, RuntimeError, TypeError) as error:
+            result = f"FAILED {_where(error)}"
+        except BaseException as error:
+            result = f"FAILED {_where(error)}"
+        try:
+            check(over=True)
+        except Outside as error:
+            result = f"FAILED {error}, then {result}"
+        print(f"{number} {time.perf_counter() - start:.2f} {result}", flush=True)
+
+
+def _where(error: BaseException) -> str:
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    places = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]} at {places}"
+
+
+# ------------------------------------------------------------------------------------------------------------- the parent
+@dataclass
+class Report:
+    """What became of the mutants."""
+
+    results: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [f"{count:6} {name}" for name, count in self.results.most_common()]
+        return "\n".join([*lines, *(f"slow: {s}" for s in self.slow), *(f"FAILED: {f}" for f in self.failures),
+                          f"{sum(self.results.values())} mutants, {len(self.failures)} failures"])
+
+
+def survive(count: int, seed: int = 1, first: int = 0, files: Sequence[str] = (), patience: float = 60.0,
+            budget: float = float("inf")) -> Report:
+    """Use mutants `first` to `first + count` one after the other in a child, a new one after each crash or hang.
+
+    patience: seconds for one of them. budget: seconds for all of them; those that are left then are not tried.
+    """
+    report = Report()
+    number, end = first, first + count
+    until = time.monotonic() + budget
+    while number < end and time.monotonic() < until:
+        number = _watch(number, end, seed, files, patience, until, report)
+    return report
+
+
+def _watch(number: int, end: int, seed: int, files: Sequence[str], patience: float, until: float, report: Report) -> int:
+    """Follow one child to its end; the number of the next mutant to try."""
+    command = [sys.executable, "-m", "tests.robustness", "--child", str(number), str(end), str(seed), *files]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, "TINYINTERP_ARENA_LIMIT": str(LIMIT)})
+    lines: queue.Queue[str] = queue.Queue()
+    said: list[str] = []
+    readers = [threading.Thread(target=_read, args=(process.stdout, lines.put)),
+               threading.Thread(target=_read, args=(process.stderr, said.append))]
+    for reader in readers:
+        reader.start()
+    started = -1
+    try:
+        for line in _lines(lines, process, patience + 30, until):
+            at, time_or_start, *rest = line.split(" ", 2)
+            if time_or_start == "start":
+                started = int(at)
+                continue
+            number = int(at) + 1
+            result = rest[0]
+            if result.startswith("FAILED"):
+                report.failures.append(f"{at}: {result}")
+            report.results["FAILED" if result.startswith("FAILED") else result] += 1
+            if float(time_or_start) > patience / 10:
+                report.slow.append(f"{at}: {time_or_start} s, {result}")
+        if number < end and time.monotonic() < until:  # it died, or says nothing any more
+            code = process.poll()
+            what = f"crash, exit code {code}: {' '.join(said)[:900]}" if code is not None else f"hang, over {patience} s"
+            report.failures.append(f"{started}: {what}")
+            report.results["FAILED"] += 1
+            number = max(started, number) + 1
+    finally:
+        process.kill()
+        process.wait()
+        for reader in readers:
+            reader.join()
+    return number
+
+
+def _read(stream: Any, put: Any) -> None:
+    for line in stream:
+        put(line.rstrip("\n"))
+    if put.__name__ == "put":
+        put("")
+
+
+def _lines(lines: queue.Queue[str], process: Any, patience: float, until: float) -> Iterator[str]:
+    """The child's lines until it ends or is silent for too long."""
+    while True:
+        try:
+            line = lines.get(timeout=max(0.1, min(patience, until - time.monotonic())))
+        except queue.Empty:
+            return
+        if not line:
+            process.wait()
+            return
+        yield line
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--child"]:
+        child(*map(int, sys.argv[2:5]), sys.argv[5:])
+        return
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("count", type=int)
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0)
+    arguments = parser.parse_args()
+    report = survive(arguments.count, arguments.seed, arguments.first, [str(Path(m).resolve()) for m in arguments.models])
+    print(report)
+    sys.exit(bool(report.failures))
+
+
+if __name__ == "__main__":
+    main()
