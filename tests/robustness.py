@@ -121,7 +121,8 @@ def shape(model: Any, rng: random.Random) -> Any:
             rng.shuffle(dims)
         elif dims:
             k = rng.randrange(len(dims))
-            dims[k] = rng.choice((0, 1, 2, 3, 5, 17, 65, 1000, 2**20, dims[k] + 1, dims[k] - 1, dims[k] * 2, dims[k] // 2, dims[k] + 16))
+            d = dims[k]
+            dims[k] = rng.choice((0, 1, 2, 3, 5, 17, 65, 1000, 2**20, d + 1, d - 1, d * 2, d // 2, d + 16))
         made = replace(tensor, shape=tuple(dims), shape_signature=None)
         return _fit(made, data, rng) if rng.random() < 0.9 else (made, None)
 
@@ -164,8 +165,8 @@ def option(model: Any, rng: random.Random) -> Any:
 def numbers(model: Any, rng: random.Random) -> Any:
     """Axes, sizes, paddings and the like: small integer constants."""
     part = model.subgraphs[0]
-    found = [t for o in part.operators for t in o.inputs
-             if t >= 0 and part.tensors[t].type.name in ("INT32", "INT64") and 0 < len(model.buffers[part.tensors[t].buffer]) <= 64]
+    wide = {t for t, x in enumerate(part.tensors) if x.type.name in ("INT32", "INT64") and 0 < len(model.buffers[x.buffer]) <= 64}
+    found = [t for o in part.operators for t in o.inputs if t in wide]
     if not found:
         return option(model, rng)
     t = rng.choice(found)

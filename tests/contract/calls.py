@@ -90,7 +90,8 @@ class Answer:
     outputs_kept: bool  # nothing was written at all
 
 
-def run(step: Step, values: Mapping[int, np.ndarray], shares: Sequence[tuple[int, int]] = ((0, 1),), garbage: int = 0x5A) -> Answer:
+def run(step: Step, values: Mapping[int, np.ndarray], shares: Sequence[tuple[int, int]] = ((0, 1),),
+        garbage: int = 0x5A) -> Answer:
     """Run a step's native code on memory with fences; outputs and scratch start as garbage."""
     fences: list[Fence] = []
     slots: dict[int, tuple[int, np.dtype[Any]]] = {}
@@ -135,7 +136,7 @@ def run(step: Step, values: Mapping[int, np.ndarray], shares: Sequence[tuple[int
     kept = all(np.array_equal(np.frombuffer(np.ascontiguousarray(values[t]).tobytes(), np.uint8), memory[t])
                for t in memory if t not in outputs)
     kept = kept and all(a.tobytes() == b.tobytes() for a, b in constants)
-    made = [memory[o.index].view(o.dtype).reshape(o.shape).copy() if o.index in memory else np.empty(0) for o in step.call.outputs]
+    made = [memory[o.index].view(o.dtype).reshape(o.shape).copy() for o in step.call.outputs]
     untouched = all(bool((memory[t] == garbage).all()) for t in memory if t in outputs)
     return Answer(int(status), made, all(f.intact for f in fences), kept, untouched)
 

@@ -65,10 +65,9 @@ def _of(name: str, types: Sequence[str]) -> Iterator[Model]:
             yield binary(name, dtype, (2, 3, 5), (3, 1), **quant)
     elif name in ("REDUCE_MAX", "REDUCE_MIN", "SUM", "MEAN"):
         for dtype in types:
-            of = {"x": {"scale": 0.1, "zero_point": 3}, "y": {"scale": 0.15, "zero_point": 5}} if dtype in ("int8", "uint8") else {}
-            of = of or ({"x": {"scale": 0.1, "zero_point": 0}} if dtype == "int16" else {})
-            if name.startswith("REDUCE"):
-                of = {"x": of["x"]} if of else {}
+            of = {} if dtype not in QUANTIZED else {"x": {"scale": 0.1, "zero_point": 0 if dtype == "int16" else 3}}
+            if dtype in ("int8", "uint8") and name in ("SUM", "MEAN"):
+                of["y"] = {"scale": 0.15, "zero_point": 5}
             for axes in ((1, 2), (3,), (0, 2)):
                 yield test_reduce.model(name, (2, 3, 5, 21), axes, dtype, **of)
     elif name in _MAKERS:
@@ -276,8 +275,9 @@ def values_for(model: Model, seed: int = 0) -> dict[int, np.ndarray]:
         x = given[part.inputs[0]]
         given[part.inputs[0]] = np.maximum(x, 1).astype(x.dtype)
     if name == "DIV":
-        b = given[part.inputs[1]]
-        given[part.inputs[1]] = np.where(b == part.tensors[part.inputs[1]].quantization.zero_point[:1].sum(), 1, b).astype(b.dtype)
+        t = part.inputs[1]
+        zero = part.tensors[t].quantization.zero_point[:1].sum()
+        given[t] = np.where(given[t] == zero, 1, given[t]).astype(given[t].dtype)
     if name == "GATHER":
         given[part.inputs[1]] %= 3
     return given

@@ -110,11 +110,12 @@ def refused() -> list[tuple[str, Model, dict[int, np.ndarray], Status]]:
     root = test_unary.model("RSQRT", "int16", (6,), {"scale": 0.1, "zero_point": 0}, {"scale": 0.1, "zero_point": 0})
     box = test_detection.model(3, 2, num_classes=2)
     boxes, scores, anchors = test_detection.values(box, 1)
+    table = np.ones((3, 2), np.float32)
     return [
-        ("index past the end", test_gather.gather([3, 2], [4]), {0: np.ones((3, 2), np.float32), 1: np.array([0, 1, 3, 0], np.int32)},
+        ("index past the end", test_gather.gather([3, 2], [4]), {0: table, 1: np.array([0, 1, 3, 0], np.int32)},
          Status.INDEX_OUT_OF_RANGE),
-        ("index below 0", test_gather.gather([3, 2], [2], index="int64"),
-         {0: np.ones((3, 2), np.float32), 1: np.array([0, -1], np.int64)}, Status.INDEX_OUT_OF_RANGE),
+        ("index below 0", test_gather.gather([3, 2], [2], index="int64"), {0: table, 1: np.array([0, -1], np.int64)},
+         Status.INDEX_OUT_OF_RANGE),
         ("x / 0", binary("DIV", "int32", (4,), (4,)), {0: np.arange(4, dtype=np.int32), 1: np.array([1, 2, 3, 0], np.int32)},
          Status.DIVISION_BY_ZERO),
         ("the root of -1", negative, {0: x - np.int8(1)}, Status.OUTSIDE_DOMAIN),
