@@ -220,7 +220,8 @@ class _State:
             call = replace(call, numerics=DELEGATE)
             return DELEGATE if op.delegated(call) else BUILTIN
         # Without the delegate the official floats change from build to build: the reference stands in, as documented.
-        plain = all(o.type == TensorType.FLOAT32 for o in (*call.inputs[:1], *call.outputs[:1]) if o is not None)
+        taken = any(o is not None and o.type == TensorType.FLOAT32 for o in call.inputs)  # not always the first: shapes, axes
+        plain = taken and all(o.type == TensorType.FLOAT32 for o in call.outputs[:1])
         # BUILTIN_REF lacks a few ops altogether.
         known = any(isinstance(k, Kernel) and REFERENCE in k.numerics for k in op.kernels)
         return REFERENCE if plain and known else BUILTIN

@@ -85,6 +85,14 @@ def test_shapes(dtype: str) -> None:
             check(transpose_conv(dtype, *shape, seed=i, per_channel=per_channel, biased=biased), numerics(dtype), runs=1)
 
 
+def test_floats_without_the_delegate() -> None:
+    """They are the reference's, although the first operand is a shape."""
+    for i, shape in enumerate(SHAPES):
+        x = np.random.default_rng(i).normal(0, 1, (2, *shape[0])).astype(np.float32)
+        a, b = (ours(transpose_conv("float32", *shape, seed=i), x, numerics=mode)[0] for mode in ("reference", "builtin"))
+        assert a.tobytes() == b.tobytes(), shape
+
+
 @pytest.mark.parametrize("dtype", ["float32", "int8", "uint8", "int16"])
 def test_activations(dtype: str) -> None:
     for act in (Activation.RELU, Activation.RELU6, Activation.RELU_N1_TO_1):
