@@ -37,14 +37,14 @@ from .micro import image
 from .micro.cpu import LEVELS as LEVELS
 from .micro.cpu import isa as isa
 from .micro.cpu import level as level
-from .micro.cpu import processor
+from .micro.cpu import processor as processor
 
 # The one place that names Numba's flags. fastmath never: bits would depend on the compiler. error_model numpy: x/0 is
 # IEEE. No reference counting: bodies allocate nothing, so the code needs nothing from Python's runtime.
 FLAGS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False, "_nrt": False, "no_cpython_wrapper": True,
                          "no_cfunc_wrapper": True}
 DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-ABI = "3"  # part of every cache key: raise it when the record or the entry changes
+ABI = "4"  # part of every cache key: raise it when the record or the entry changes
 
 
 def kind(arg: Arg) -> str:
@@ -174,12 +174,16 @@ def _folder() -> str:
 
 
 def read_cache(key: str) -> bytes | None:
-    """The object code under a key, or None when there is none or it was damaged: its own hash stands before it."""
+    """The object code under a key, or None when there is none, or it is damaged or another's: the hash of both stands before."""
     try:
         data = _bytes(os.path.join(_folder(), f"{key}.o"))
     except OSError:
         return None
-    return data[32:] if hashlib.sha256(data[32:]).digest() == data[:32] else None
+    return data[32:] if _seal(key, data[32:]) == data[:32] else None
+
+
+def _seal(key: str, code: bytes) -> bytes:
+    return hashlib.sha256(key.encode() + code).digest()
 
 
 def write_cache(key: str, code: bytes) -> None:
@@ -188,7 +192,7 @@ def write_cache(key: str, code: bytes) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(hashlib.sha256(code).digest() + code)
+        part.write_bytes(_seal(key, code) + code)
         part.replace(target)  # in one step: another process sees all of it or nothing
     except OSError:
         pass

@@ -101,7 +101,6 @@ class Segment:
             flags = (DENORMALS_OFF if step.call.numerics == DELEGATE else 0) | (SHARED if shared[i] else 0)
             flags |= BARRIER if last or shared[i] or shared[i + 1] else 0
             self.table[i] = jit.address_of(step.kernel, step.args), record.ctypes.data, flags, 0
-        jit.progress_done()
         self.runs = _runs(len(plan.steps), host)
         self.barriers = {run: int(np.count_nonzero(self.table[run[0] : run[1], 2] & BARRIER)) for run in self.runs}
         self.sync = aligned(SYNC * 8)[: SYNC * 8].view(np.int64)
@@ -111,6 +110,7 @@ class Segment:
                        for a, b in self.runs]
         self._calls = [ctypes.c_void_p(w.ctypes.data) for w in self._words]
         self._loop, self._lead = native_loop(), native_loop("_lead")
+        jit.progress_done()
 
     def _address(self, i: int, step: Step) -> Any:
         scratch = {id(s): k for k, s in enumerate(step.scratch)}
