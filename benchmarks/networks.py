@@ -66,7 +66,7 @@ def timing(path: str, modes: list[tuple[str, int]], seconds: float) -> Row:
 def child(part: str, path: Path, *more: str, cache: str | None = None) -> Row:
     """What `loading` or `timing` gives, from a process of its own."""
     environment = os.environ | ({"TINYINTERP_CACHE": cache} if cache else {})
-    command = [sys.executable, "-m", "benchmarks.networks", "--child", part, str(path), *more]
+    command = [sys.executable, "-m", "benchmarks.networks", "--child", part, str(path.resolve()), *more]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT,
                               cwd=Path(__file__).resolve().parents[1], check=False)
@@ -81,7 +81,8 @@ def child(part: str, path: Path, *more: str, cache: str | None = None) -> Row:
 def row_of(path: Path, modes: list[tuple[str, int]], seconds: float, cold: bool) -> Row:
     """All figures of a network."""
     model = read(path)
-    row: Row = {"kind": weight_kind(model), "bytes": path.stat().st_size, "operators": len(model.subgraphs[0].operators), "seconds": seconds}
+    row: Row = {"kind": weight_kind(model), "bytes": path.stat().st_size, "operators": len(model.subgraphs[0].operators),
+                "seconds": seconds}
     given = ["--seconds", str(seconds), "--modes", *(f"{n},{t}" for n, t in modes)]
     row |= child("timing", path, *given)
     row["load"] = child("loading", path)
