@@ -185,6 +185,7 @@ def best_tile(p: Product, isa: str) -> tuple[int, int]:
 
 
 def known_and_finite(call: Call) -> bool:
-    """Weights and bias are known before the first run, and finite: a tile multiplies the cells outside the image by 0
-    where the reference skips them."""
-    return all(o is None or (o.known is not None and bool(np.isfinite(o.known).all())) for o in call.inputs[1:3])
+    """Weights and bias are known before the first run, there are any, and they are finite: a tile multiplies the cells
+    outside the image by 0 where the reference skips them."""
+    there = all(o is None or (o.known is not None and bool(np.isfinite(o.known).all())) for o in call.inputs[1:3])
+    return there and call.input(1).size > 0

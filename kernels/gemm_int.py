@@ -159,9 +159,9 @@ def wrapped(sums: np.ndarray) -> np.ndarray:
 
 
 def known(call: Call) -> bool:
-    """Weights and bias are known before the first run, and `split_weights` holds: all do but a weight 255 above the zero
-    point."""
-    if any(o is not None and o.known is None for o in call.inputs[1:3]):
+    """Weights and bias are known before the first run, there are any, and `split_weights` holds: all do but a weight 255
+    above the zero point."""
+    if call.input(1).size == 0 or any(o is not None and o.known is None for o in call.inputs[1:3]):
         return False
     w = call.input(1)
     if w.dtype == np.int8 and not w.quantization.zero_point.any():

@@ -23,6 +23,7 @@ from .numerics import float_range, padding, quantized_range
 from .windows import LANES
 
 CELLS = 1 << 13  # of a window of bytes: its sums stay below 2**21
+TABLE = 1 << 20  # offsets along an axis: beyond, as for a window far larger than its image, the definition needs none
 
 
 @cache
@@ -87,7 +88,7 @@ def pooled(kind: str, takes: Callable[[Call], bool]) -> Maker:
         cells, real = o.filter_height * o.filter_width, x.dtype == np.float32
         if jit.DISABLED or not takes(call) or (x.dtype.itemsize > 1 and not real) or call.output.size == 0:
             return None
-        if kind == "average" and not real and cells > CELLS:
+        if (kind == "average" and not real and cells > CELLS) or cells * max(call.output.shape[1:3]) > TABLE:
             return None
         order = "delegate" if call.numerics == DELEGATE else "reference"
         form = f"{kind}_{x.dtype}_{order}" if real else f"{kind}_{x.dtype}"
