@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 from tinyinterp.schema import BuiltinOperator
 
+from .block_copy import block_copy
 from .contract import Arg, Call, Kernel, Op, Shape
 from .movement import SIZED, Steps, copy_args, integers, names, of_types, steps, strided_copy, strides
 
@@ -159,10 +160,12 @@ def strided_rows(call: Call) -> int:
 
 SLICE = Op(
     BuiltinOperator.SLICE, (3, 3), (1, 1), names(SIZED), sliced,
-    (Kernel("slice", strided_copy, args, when=of_types(SIZED), split=slice_rows),),
+    (block_copy("slice", of_types(SIZED), slice_steps),
+     Kernel("slice", strided_copy, args, when=of_types(SIZED), split=slice_rows),),
     "LiteRT tflite/kernels/slice.cc", prepare=slice_steps, alias=whole)
 
 STRIDED_SLICE = Op(
     BuiltinOperator.STRIDED_SLICE, (4, 4), (1, 1), names(SIZED), strided,
-    (Kernel("strided_slice", strided_copy, args, when=of_types(SIZED), split=strided_rows),),
+    (block_copy("strided_slice", of_types(SIZED), strided_steps),
+     Kernel("strided_slice", strided_copy, args, when=of_types(SIZED), split=strided_rows),),
     "LiteRT tflite/kernels/strided_slice.cc", prepare=strided_steps, alias=whole)

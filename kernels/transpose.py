@@ -15,6 +15,7 @@ from typing import Any
 
 from tinyinterp.schema import BuiltinOperator, TensorType
 
+from .block_copy import block_copy
 from .contract import Arg, Call, Kernel, Op, Shape
 from .movement import BYTES, SIZED, Steps, copy_args, integers, names, of_types, steps, strided_copy, strides
 
@@ -92,7 +93,8 @@ def op(code: BuiltinOperator, inputs: int, types: tuple[TensorType, ...], infer:
         return int(nest(call).rows)
 
     return Op(code, (inputs, inputs), (1, 1), names(types), infer,
-              (Kernel(code.name.lower(), strided_copy, args, when=of_types(types), split=rows),),
+              (block_copy(code.name.lower(), of_types(types), nest),
+               Kernel(code.name.lower(), strided_copy, args, when=of_types(types), split=rows),),
               f"LiteRT tflite/kernels/{spec}", prepare=nest)
 
 

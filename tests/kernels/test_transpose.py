@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.harness import check, cut, operators, ours
+from tests.harness import check, cut, every_kernel, operators, ours, random_value
 from tinyinterp.errors import ShapeError, UnsupportedOpError
 from tinyinterp.schema import Model, options
 from tinyinterp.schema.build import one_op, tensor
@@ -47,6 +47,18 @@ def test_transpose_shapes() -> None:
     for shape, perm in (([3, 0, 2], [2, 0, 1]), ([2, 1, 1, 3, 1, 2, 1, 2], [7, 5, 3, 1, 0, 2, 4, 6]), ([64, 65], [1, 0])):
         check(transpose(shape, perm), ("reference", "builtin"), runs=1)
     check(transpose([40, 30, 50], [2, 1, 0]), threads=2)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float16", "float32", "int64"])
+def test_every_kernel(dtype: str) -> None:
+    """Tiles of every width with remainders, runs of every length, several matrices; shared by threads anywhere."""
+    rng = np.random.default_rng(2)
+    for shape, perm in (([37, 70], [1, 0]), ([3, 41], [1, 0]), ([41, 5], [1, 0]), ([9, 2], [1, 0]), ([2, 5, 19, 3], [0, 3, 1, 2]),
+                        ([3, 2, 33, 17, 2], [2, 0, 4, 1, 3]), ([2, 3, 4, 5, 6], [3, 1, 4, 2, 0])):
+        assert every_kernel(transpose(shape, perm, dtype), "reference", random_value(dtype, shape, rng), threads=2) == 2
+    for run in (1, 2, 3, 5, 8, 15, 16, 31, 33, 63, 64, 65, 127, 130, 1100):
+        shape = [3, 4, 2, run]
+        assert every_kernel(transpose(shape, [1, 2, 0, 3], dtype), "reference", random_value(dtype, shape, rng)) == 2
 
 
 def test_fed_perm() -> None:

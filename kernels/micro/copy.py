@@ -1,0 +1,89 @@
+"""Copying without looking: many short runs, and tiles of a matrix that change rows for columns.
+
+A run of bytes is copied by the widest piece it holds, the last piece overlapping the one before, so that no length needs
+a loop over bytes; the length is looked at once for all runs.
+
+A tile is turned by rounds of unpacks: interleaving row i with row i + n/2, for all i, log2(n) times, leaves the columns as
+rows. Unpacks work inside 128-bit lanes; a vector holds the same part of other rows in its further lanes (of n elements).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ..machine import microkernel
+
+if TYPE_CHECKING:
+    from .vectors import Code, Value
+
+PIECES = (64, 32, 16, 8, 4, 2, 1)
+LONG = 4096  # bytes: the C library's copy is at least as fast
+
+
+@microkernel(*["int64"] * 6)
+def copy_runs(code: Code, target: Value, target_step: Value, source: Value, source_step: Value, runs: Value, size: Value) -> None:
+    """`runs` runs of `size` bytes, the next one a step further in target and source."""
+
+    def runs_by(piece: int) -> None:
+        kind = code.vector(code.I8, piece)
+        with code.loop(runs) as i:
+            to, at = target + i * target_step, source + i * source_step
+
+            def move(offset: Value) -> None:
+                code.store(code.load(at + offset, kind), to + offset)
+
+            if piece == PIECES[0]:
+                with code.loop((size - 1) / piece) as k:
+                    move(k * piece)
+            elif piece > 1:
+                move(code.constant(0))
+            move(size - piece)
+
+    def shorter(pieces: tuple[int, ...]) -> None:
+        if pieces:
+            with code.either(code.less(size, code.constant(pieces[0]))) as (less, enough):
+                with less:
+                    shorter(pieces[1:])
+                with enough:
+                    runs_by(pieces[0])
+
+    with code.either(code.less(size, code.constant(LONG))) as (short, long):
+        with short:
+            shorter(PIECES)
+        with long, code.loop(runs) as i:
+            code.copy(target + i * target_step, source + i * source_step, size)
+
+
+@cache
+def tile(size: int, n: int, lanes: int) -> Callable[..., Any]:
+    """The microkernel of (target, target_step, source, source_step) that turns n * lanes rows and n columns of the source:
+    elements of `size` bytes, n a power of two; steps in bytes from a row to the next one."""
+
+    @microkernel(*["int64"] * 4)
+    def turn(code: Code, target: Value, target_step: Value, source: Value, source_step: Value) -> None:
+        part = code.vector({1: code.I8, 2: code.I16, 4: code.I32, 8: code.I64}[size], n)
+
+        def row(r: int) -> Value:
+            """Row r, and in the further lanes the rows n, 2n … further."""
+            parts = [code.load(source + source_step * (r + n * k), part) for k in range(lanes)]
+            while len(parts) > 1:
+                every = list(range(2 * parts[0].kind.count))
+                parts = [code.shuffle(a, b, every) for a, b in zip(parts[::2], parts[1::2])]
+            return parts[0]
+
+        rows = [row(r) for r in range(n)]
+        count = n * lanes
+
+        def unpack(a: Value, b: Value, high: bool) -> Value:
+            start = n // 2 if high else 0
+            order = [k for lane in range(0, count, n) for j in range(lane + start, lane + start + n // 2) for k in (j, count + j)]
+            return code.shuffle(a, b, order)
+
+        for _ in range(n.bit_length() - 1):
+            rows = [unpack(rows[i], rows[i + n // 2], high) for i in range(n // 2) for high in (False, True)]
+        for r, value in enumerate(rows):
+            code.store(value, target + target_step * r)
+
+    return turn
