@@ -40,17 +40,17 @@ class Product:
     """A convolution as a product of matrices: what the drivers need to know of it."""
 
     x: Any  # the argument, of shape
-    x_shape: tuple[int, int, int, int]  # [N, H, W, C]
+    x_shape: tuple[int, ...]  # [N, H, W, C]
     w: np.ndarray  # [O, KH, KW, C / groups]
     bias: np.ndarray  # [O]
     window: tuple[int, int, int, int, int, int]  # strides, dilations, top, left
     y: Any  # the argument, of shape
-    y_shape: tuple[int, int, int, int]  # [N, OH, OW, O]
+    y_shape: tuple[int, ...]  # [N, OH, OW, O]
     w_zero: int = 0  # of quantized weights
 
     @property
     def groups(self) -> int:
-        return self.x_shape[3] // self.w.shape[3]
+        return int(self.x_shape[3] // self.w.shape[3])
 
     @property
     def pixels(self) -> int:
@@ -179,7 +179,7 @@ def best_tile(p: Product, isa: str) -> tuple[int, int]:
 
     def cost(tile: tuple[int, int]) -> float:
         nr, mr = tile
-        return -(-channels // nr) * nr * -(-p.pixels // mr) * mr * TILES[isa][tile]
+        return float(-(-channels // nr) * nr * -(-p.pixels // mr) * mr * TILES[isa][tile])
 
     return min(TILES[isa], key=cost)
 

@@ -73,9 +73,8 @@ def layout(p: Product) -> Layout:
 def _even(starts: np.ndarray, y_rows: np.ndarray, x_rows: np.ndarray | None, stride: int, runs: np.ndarray, k: int) -> Layout:
     """Tiles come in pairs: the last one again if their number is odd."""
     keep = [*range(len(starts)), *([len(starts) - 1] if len(starts) % 2 else [])]
-    gathered = x_rows is not None
-    return Layout(starts[keep].astype(np.int64), y_rows[keep], x_rows[keep] if gathered else np.zeros((1, 16), np.int64),
-                  stride, runs, k, gathered)
+    found = np.zeros((1, 16), np.int64) if x_rows is None else x_rows[keep]
+    return Layout(starts[keep].astype(np.int64), y_rows[keep], found, stride, runs, k, x_rows is not None)
 
 
 def pack_tiles(w: np.ndarray, order: list[int], taps: int) -> np.ndarray:

@@ -48,13 +48,13 @@ def instruction(code: str, result: str, *arguments: str) -> Callable[[F], F]:
     return mark
 
 
-def microkernel(*arguments: str) -> Callable[[F], F]:
+def microkernel(*arguments: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Mark a function that writes vector instructions (`micro/vectors.py`): kernels call it with these argument types.
 
     It exists only compiled, so a kernel that uses one has a definition beside it for plain Python.
     """
 
-    def mark(function: F) -> F:
+    def mark(function: Callable[..., Any]) -> Callable[..., Any]:
         function.__microkernel__ = arguments  # type: ignore[attr-defined]
         return function
 

@@ -240,8 +240,8 @@ def pool_pixel(name: str, last: int, many: bool, lanes: int, edges: bool, only: 
                 with code.loop(groups) as g:
                     group(g * width, width)
                 left = vectors - groups * width
-                for count in range(1, width):
-                    with code.when(code.less(code.constant(count - 1), left) & code.less(left, code.constant(count + 1))):
-                        group(groups * width, count)
+                for rest in range(1, width):
+                    with code.when(code.less(code.constant(rest - 1), left) & code.less(left, code.constant(rest + 1))):
+                        group(groups * width, rest)
 
     return pixel
