@@ -27,7 +27,7 @@ from tinyinterp.errors import QuantError
 from tinyinterp.schema import BuiltinOperator
 
 from . import float_math
-from .contract import ALL, BUILTIN, DELEGATE, Arg, Call, Kernel, Op, never
+from .contract import ALL, BUILTIN, DELEGATE, Arg, Call, Kernel, Maker, Op, never
 from .delegate import EIGHT_BIT
 from .float_builtin import hard_swish_float_builtin, logistic_float_builtin, tanh_float_builtin
 from .float_math import SIGN
@@ -45,6 +45,7 @@ from .logistic16 import (
 )
 from .lut import lookup, lookup_args, real_table, table_of
 from .machine import bits, expf, f32, inline, tanhf, xmax, xmin
+from .micro import float_formulas
 from .numerics import clamp, divide_by_power_of_two, quantize_multiplier, requantize_reference, type_range
 from .pointwise import (
     NOT_DELEGATED,
@@ -61,8 +62,10 @@ from .pointwise import (
     same_shape,
     scale_of,
     scale_ratio,
+    without_avx512,
 )
 from .runs import table as through_table
+from .runs import unary
 
 ACTIVATIONS = "LiteRT tflite/kernels/activations.cc"
 
@@ -123,7 +126,7 @@ def relu(code: BuiltinOperator, lo: float, hi: float, wide: bool, taken: Callabl
         return x, *numbers(call), y
 
     name = code.name.lower()
-    kernels: tuple[Kernel, ...] = (
+    kernels: tuple[Kernel | Maker, ...] = (
         through_table(f"{name}_8bit", table, NOT_DELEGATED, is_8bit),
         Kernel(f"{name}_8bit", lookup, table, NOT_DELEGATED, is_8bit, elements),
         Kernel(f"{name}_float32_reference", relu_reference, float_args, NOT_DELEGATED, is_float, elements),
@@ -244,7 +247,7 @@ LEAKY_RELU = Op(
         Kernel("leaky_relu_8bit_delegate", lookup, leaky_table_delegate, frozenset({DELEGATE}), is_8bit, elements),
         Kernel("leaky_relu_float32_reference", leaky_reference, leaky_float_args, NOT_DELEGATED, is_float, elements),
         Kernel("leaky_relu_float32_delegate", leaky_delegate, leaky_float_args, frozenset({DELEGATE}), is_float_avx512, elements),
-        Kernel("leaky_relu_float32_delegate_avx2", leaky_delegate_avx2, leaky_float_args, frozenset({DELEGATE}), is_float,
+        Kernel("leaky_relu_float32_delegate_avx2", leaky_delegate_avx2, leaky_float_args, frozenset({DELEGATE}), without_avx512,
                elements),
         Kernel("leaky_relu_int16", leaky_int16, leaky_int16_args, NOT_DELEGATED, is_int16, elements),
     ),
@@ -268,6 +271,10 @@ def logistic_real(x: Any) -> Any:
     return f32(1) / (f32(1) + expf(-x))
 
 
+def no_numbers(call: Call) -> tuple[Any, ...]:
+    return ()
+
+
 def logistic_table(call: Call, params: None) -> tuple[Arg, ...]:
     if call.numerics != DELEGATE and call.output.scale != f32(1 / 256):
         raise QuantError(f"{call.place}: output->params.scale == 1. / 256 was not true, it is {call.output.scale}")
@@ -284,6 +291,8 @@ LOGISTIC = Op(
     kernels=(
         through_table("logistic_8bit", logistic_table, ALL, is_8bit),
         Kernel("logistic_8bit", lookup, logistic_table, ALL, is_8bit, elements),
+        unary("logistic_float32_delegate", float_formulas.logistic, no_numbers, frozenset({DELEGATE}), is_float_avx512),
+        unary("logistic_float32_delegate", float_formulas.logistic_avx2, no_numbers, frozenset({DELEGATE}), without_avx512),
         *floats("logistic", logistic_reference, float_math.logistic, float_math.logistic_avx2, logistic_float_builtin),
         Kernel("logistic_int16_newton", logistic_int16_newton, newton_args((0,), True), frozenset({BUILTIN}),
                needs_newton((0,)), elements),
@@ -297,6 +306,7 @@ TANH = Op(
     kernels=(
         through_table("tanh_8bit", tanh_table, ALL, is_8bit),
         Kernel("tanh_8bit", lookup, tanh_table, ALL, is_8bit, elements),
+        unary("tanh_float32_delegate", float_formulas.tanh, no_numbers, frozenset({DELEGATE}), is_float),
         *floats("tanh", tanhf, float_math.tanh, builtin=tanh_float_builtin),
         Kernel("tanh_int16_newton", tanh_int16_newton, newton_args((0, 1), False), frozenset({BUILTIN}),
                needs_newton((0, 1)), elements),

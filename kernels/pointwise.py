@@ -96,6 +96,10 @@ def is_float_avx512(call: Call) -> bool:
     return is_float(call) and isa() == "avx512"
 
 
+def without_avx512(call: Call) -> bool:
+    return is_float(call) and isa() != "avx512"
+
+
 def is_int8(call: Call) -> bool:
     return call.input(0).type == call.output.type == TensorType.INT8
 
@@ -135,5 +139,6 @@ def floats(name: str, reference: Callable[..., Any], delegate: Callable[..., Any
     when = is_float_avx512 if avx2 else is_float
     kernels.append(Kernel(f"{name}_float32_delegate", each(delegate), flat_args, frozenset({DELEGATE}), when, elements))
     if avx2:
-        kernels.append(Kernel(f"{name}_float32_delegate_avx2", each(avx2), flat_args, frozenset({DELEGATE}), is_float, elements))
+        kernels.append(Kernel(f"{name}_float32_delegate_avx2", each(avx2), flat_args, frozenset({DELEGATE}), without_avx512,
+                              elements))
     return tuple(kernels)

@@ -97,6 +97,11 @@ def by_sign_bit(call: Call) -> bool:
     return is_float_pair(call) and jit.isa() != "avx512"
 
 
+def by_comparison(call: Call) -> bool:
+    """Everything else."""
+    return is_float_pair(call) and not (call.numerics == DELEGATE and by_sign_bit(call))
+
+
 def is_quantized(call: Call) -> bool:
     x, alpha = call.input(0).type, call.input(1).type
     return (x, alpha) in ((TensorType.INT8, TensorType.INT8), (TensorType.UINT8, TensorType.UINT8),
@@ -119,9 +124,9 @@ PRELU = Op(
     infer=infer,
     kernels=(
         Kernel("prelu_float32_delegate_avx2", elementwise(prelu_avx2), bare_args, frozenset({DELEGATE}), by_sign_bit, elements),
-        binary("prelu_float32", formulas.prelu_f32, bare_args, nothing, ALL, is_float_pair),
+        binary("prelu_float32", formulas.prelu_f32, bare_args, nothing, ALL, by_comparison),
         binary("prelu_8bit", formulas.prelu_quantized, quantized_args, of_both, OLD, is_8bit),
-        Kernel("prelu_float32", elementwise(prelu), bare_args, ALL, is_float_pair, elements),
+        Kernel("prelu_float32", elementwise(prelu), bare_args, ALL, by_comparison, elements),
         Kernel("prelu_quantized", elementwise(prelu_quantized), quantized_args, OLD, is_quantized, elements),
     ),
     delegated=delegated,

@@ -102,18 +102,22 @@ def through_table(lanes: int, at_once: bool) -> Callable[..., None]:
     return run
 
 
+def byte_lanes() -> tuple[int, bool]:
+    """Lanes of 32 bits, and whether 64 places of a table of 256 bytes can be looked up at once."""
+    level = jit.level()
+    return LANES[level], level in ("amx", "vnni") and "avx512vbmi" in jit.processor()[1]
+
+
 def table(name: str, settle: Settle, numerics: frozenset[str], when: Callable[[Call], bool]) -> Maker:
     """The kernel of a table of bytes; `settle` is the definition's args: x, the table, y."""
 
     def make(call: Call) -> Kernel | None:
-        level = jit.level()
-        if call.numerics not in numerics or not when(call) or not possible(call) or level == "portable":
+        if call.numerics not in numerics or not when(call) or not possible(call) or jit.level() == "portable":
             return None
-        at_once = level in ("amx", "vnni") and "avx512vbmi" in jit.processor()[1]
+        lanes, at_once = byte_lanes()
         if call.output.dtype.itemsize != 1 or (not at_once and call.output.size < 256):
             return None
-        lanes = 4 * LANES[level]
-        return Kernel(f"{name}_{lanes}_{jit.isa()}", through_table(lanes, at_once), settle, numerics, split=elements)
+        return Kernel(f"{name}_{4 * lanes}_{jit.isa()}", through_table(4 * lanes, at_once), settle, numerics, split=elements)
 
     return make
 
@@ -186,7 +190,7 @@ def binary(name: str, formula: Callable[..., Any], settle: Settle, numbers: OfP,
         settled = numbers(p)
         if settled is None:
             return None
-        assert isinstance(table, np.ndarray)
+        assert isinstance(table, np.ndarray) and isinstance(p, np.ndarray)
         repeats = bool(table[1, 0] == 0), bool(table[2, 0] == 0)
         types = call.input(0).dtype.name, call.input(1).dtype.name, call.output.dtype.name
         level, made = jit.level(), words(settled)

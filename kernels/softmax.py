@@ -31,13 +31,12 @@ from tinyinterp.errors import QuantError
 from tinyinterp.schema import BuiltinOperator, TensorType
 
 from . import jit
-from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
+from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Scratch, Shape
 from .delegate import shaped
 from .fixed_point import exp_on_negative_values, leading_zeros, reciprocal
 from .float_math import HALF, LOG2E, ONE, ZERO, C
-from .lanes import eigen_sum, registers, sum_of_exponentials
-from .machine import address, bits, expf, f32, floorf, fma, from_bits, inline, round_away, u32
-from .micro.softmax import softmax_row
+from .lanes import registers, sum_of_exponentials
+from .machine import bits, expf, f32, fma, from_bits, inline, round_away, u32
 from .numerics import (
     INT32_MAX,
     clamp,
@@ -48,6 +47,9 @@ from .numerics import (
     type_range,
     wrap32,
 )
+from .runs import byte_lanes, words
+from .softmax_builtin import softmax_float_builtin
+from .softmax_rows import rows_of_bytes, rows_of_floats
 
 
 # ---------------------------------------------------------------------------------------------------------- shapes
@@ -122,6 +124,17 @@ def table_args(call: Call, params: None) -> tuple[Arg, ...]:
     table = np.array([expf(f32(step * f32(d))) for d in range(256)], np.float32)
     lo, hi = type_range(call.output)
     return x, table, call.output.scale, call.output.zero_point, lo, hi, y
+
+
+def vector_args(call: Call, params: None) -> tuple[Arg, ...]:
+    size = call.input(0).size
+    return call.input(0).view(size), depth(call), call.output.view(size)
+
+
+def byte_args(call: Call, params: None) -> tuple[Arg, ...]:
+    """The same with its numbers as words, and 256 bytes for each thread."""
+    x, table, scale, zero, lo, hi, y = table_args(call, params)
+    return x, table, words((scale, zero, lo, hi)), Scratch(np.dtype(np.uint8), (call.threads, 256)), y
 
 
 def interpolated(function: Callable[[float], float], least: float, step: float) -> np.ndarray:
@@ -208,72 +221,8 @@ def softmax_float_delegate(sum_of: Callable[..., Any]) -> Callable[..., None]:
     return run
 
 
-def softmax_rows(lanes: int) -> Callable[..., None]:
-    """The same by `micro/softmax.py`, in vectors throughout."""
-    row = softmax_row(lanes)
-
-    def run(x: Any, depth: int, y: Any, begin: int, end: int) -> None:
-        for r in range(begin, end):
-            row(address(x) + r * depth * 4, address(y) + r * depth * 4, depth)
-
-    return run
-
-
-def vector_args(call: Call, params: None) -> tuple[Arg, ...]:
-    size = call.input(0).size
-    return call.input(0).view(size), depth(call), call.output.view(size)
-
-
 softmax_float_avx512 = softmax_float_delegate(sum_of_exponentials(16))
 softmax_float_avx2 = softmax_float_delegate(sum_of_exponentials(8))
-
-# ------------------------------------------------------------------------------------------------- float32, builtin
-EIGEN_MOST = C("0x1.62e45ap+6")
-EIGEN_LN2_HI, EIGEN_LN2_LO = f32(-0.693359375), C("0x1.bd0106p-13")
-EIGEN_P6, EIGEN_P5, EIGEN_P4, EIGEN_P3, EIGEN_P2 = (C("0x1.6850e4p-10"), C("0x1.123bccp-7"), C("0x1.555b98p-5"),
-                                                    C("0x1.55548ep-3"), C("0x1.fffff8p-2"))
-
-
-@inline
-def packet_exp(x: Any) -> Any:
-    """Eigen's e**x in a group of four: x = m * ln 2 + r, 2**m times a polynomial of r; no step is fused."""
-    if x != x:
-        return x
-    if x < f32(-104):
-        return ZERO
-    z = EIGEN_MOST if EIGEN_MOST < x else x
-    m = floorf(z * LOG2E + HALF)
-    r = m * EIGEN_LN2_LO + (m * EIGEN_LN2_HI + z)
-    r2 = r * r
-    even = (r2 * EIGEN_P6 + EIGEN_P4) * r2 + EIGEN_P2
-    odd = r2 * EIGEN_P5 + EIGEN_P3
-    p = (odd * r + even) * r2 + (r + ONE)
-    half = int(m) >> 1  # 2**m in two steps, the first of which is exact
-    y = (p * from_bits(u32((half + 127) << 23))) * from_bits(u32((int(m) - half + 127) << 23))
-    return x if x > y else y
-
-
-def softmax_float_builtin(x: Any, depth: int, beta: Any, stretches: int, y: Any, begin: int, end: int) -> None:
-    """The definition for a beta other than 1, where the delegate is on but refuses."""
-    all_rows = y.size // depth
-    for r in range(begin, end):
-        first = r * depth
-        start, stop = 0, 0  # the rows of the stretch that r is in
-        for k in range(stretches):
-            start, stop = stop, stop + (all_rows - stop) // (stretches - k)
-            if r < stop:
-                break
-        m = x[first]
-        for i in range(first, first + depth):
-            m = x[i] if x[i] > m else m
-        for i in range(first, first + depth):
-            z = (x[i] - m) * beta
-            four = i - i % 4
-            y[i] = packet_exp(z) if start * depth <= four and four + 4 <= stop * depth else expf(z)
-        share = ONE / eigen_sum(y, first, depth)
-        for i in range(first, first + depth):
-            y[i] = y[i] * share
-
 
 # -------------------------------------------------------------------------------------------------------- quantized
 def softmax_8bit_reference(x: Any, multiplier: int, shift: int, farthest: int, width: int, lo: int, hi: int, y: Any,
@@ -357,12 +306,28 @@ def is_float_avx512(call: Call) -> bool:
     return is_float(call) and jit.isa() == "avx512"
 
 
-def in_16_lanes(call: Call) -> bool:
-    return is_float_avx512(call) and call.input(0).size > 0 and not jit.DISABLED
+def without_avx512(call: Call) -> bool:
+    return is_float(call) and jit.isa() != "avx512"
 
 
-def in_8_lanes(call: Call) -> bool:
-    return is_float(call) and jit.isa() != "avx512" and call.input(0).size > 0 and not jit.DISABLED
+def float_rows(call: Call) -> Kernel | None:
+    """Whole vectors, where there is a compiler for them."""
+    lanes = 16 if jit.isa() == "avx512" else 8
+    if call.numerics != DELEGATE or not is_float(call) or not rows(call) or jit.DISABLED:
+        return None
+    return Kernel(f"softmax_float32_delegate_{lanes}_{jit.isa()}", rows_of_floats(lanes), vector_args, split=rows)
+
+
+def byte_rows(call: Call) -> Kernel | None:
+    """8 bits to the same type in the builtin's numerics."""
+    if call.numerics != BUILTIN or not from_8bit(call) or call.output.type != call.input(0).type or not rows(call):
+        return None
+    if jit.DISABLED or jit.level() == "portable":
+        return None
+    lanes, at_once = byte_lanes()
+    signed = call.output.type == TensorType.INT8
+    run = rows_of_bytes(lanes, at_once, signed, not signed)
+    return Kernel(f"softmax_{call.output.dtype}_table_{4 * lanes}_{jit.isa()}", run, byte_args, split=rows)
 
 
 def from_8bit(call: Call) -> bool:
@@ -391,11 +356,11 @@ SOFTMAX = Op(
     infer=infer,
     kernels=(
         Kernel("softmax_float32_reference", softmax_float_reference, float_args, frozenset({REFERENCE}), is_float, rows),
-        Kernel("softmax_float32_delegate_16_avx512", softmax_rows(16), vector_args, frozenset({DELEGATE}), in_16_lanes, rows),
-        Kernel("softmax_float32_delegate_8", softmax_rows(8), vector_args, frozenset({DELEGATE}), in_8_lanes, rows),
+        float_rows,
+        byte_rows,
         Kernel("softmax_float32_delegate_avx512", softmax_float_avx512, delegate_args, frozenset({DELEGATE}),
                is_float_avx512, rows),
-        Kernel("softmax_float32_delegate_avx2", softmax_float_avx2, delegate_args, frozenset({DELEGATE}), is_float, rows),
+        Kernel("softmax_float32_delegate_avx2", softmax_float_avx2, delegate_args, frozenset({DELEGATE}), without_avx512, rows),
         Kernel("softmax_float32_builtin", softmax_float_builtin, builtin_args, frozenset({BUILTIN}), is_float, rows),
         Kernel("softmax_8bit_reference", softmax_8bit_reference, reference_args, frozenset({REFERENCE}), from_8bit, rows),
         Kernel("softmax_uint8_table", softmax_table(True), table_args, frozenset({BUILTIN}), to_uint8, rows),

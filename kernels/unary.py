@@ -25,9 +25,10 @@ from tinyinterp.errors import QuantError
 from tinyinterp.schema import BuiltinOperator, TensorType
 
 from . import float_math
-from .contract import BUILTIN, DELEGATE, Arg, Call, Kernel, Op, Status, status
+from .contract import BUILTIN, DELEGATE, Arg, Call, Kernel, Maker, Op, Status, status
 from .lut import interpolate, interpolate_from, lookup, lookup_args, lookup_from, real_table, real_table16, table_of
 from .machine import bits, cosf, expf, f32, floorf, flush, from_bits, inline, logf, rint, sinf, sqrtf, u32
+from .micro import float_formulas
 from .numerics import (
     INT32_MIN,
     clamp,
@@ -54,6 +55,7 @@ from .pointwise import (
     scale_of,
     scale_ratio,
 )
+from .runs import unary
 
 ELEMENTWISE = "LiteRT tflite/kernels/elementwise.cc"
 
@@ -67,7 +69,7 @@ def is_quantized16(call: Call) -> bool:
     return is_int16(call) and call.input(0).quantized
 
 
-def op(code: BuiltinOperator, kernels: tuple[Kernel, ...], version: int, spec: str, *types: str) -> Op:
+def op(code: BuiltinOperator, kernels: tuple[Kernel | Maker, ...], version: int, spec: str, *types: str) -> Op:
     return Op(code, (1, 1), (1, 1), ("float32", *types), same_shape, kernels, spec, delegated=delegated_float,
               max_version=version)
 
@@ -208,6 +210,10 @@ ROUND = op(BuiltinOperator.ROUND, unknown_to_reference("round", round_builtin, r
 
 
 # -------------------------------------------------------------------------------------------------- EXP, LOG, SIN and COS
+def no_numbers(call: Call) -> tuple[Any, ...]:
+    return ()
+
+
 def log_or_least(call: Call) -> Callable[[Any], Any]:
     """The logarithm; for what has none, the least number that the output can hold."""
     y = call.output
@@ -215,7 +221,8 @@ def log_or_least(call: Call) -> Callable[[Any], Any]:
     return lambda x: logf(x) if x > 0 else least
 
 
-EXP = op(BuiltinOperator.EXP, (*floats("exp", expf, float_math.exp), *tables("exp", lambda call: expf)), 2,
+EXP = op(BuiltinOperator.EXP, (unary("exp_float32_delegate", float_formulas.exp, no_numbers, frozenset({DELEGATE}), is_float),
+                               *floats("exp", expf, float_math.exp), *tables("exp", lambda call: expf)), 2,
          "LiteRT tflite/kernels/exp.cc", "int8", "int16")
 LOG = op(BuiltinOperator.LOG, (*floats("log", logf, float_math.log, float_math.log_avx2), *tables("log", log_or_least)), 2,
          f"{ELEMENTWISE}, LogEval", "int8", "int16")

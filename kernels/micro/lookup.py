@@ -38,31 +38,34 @@ def table_of_bytes(lanes: int, at_once: bool) -> Callable[..., Any]:
 
     @microkernel(*["int64"] * 4)
     def run(code: Code, x: Value, table: Value, y: Value, n: Value) -> None:
-        byte = code.vector(code.I8, lanes)
-        if at_once:
-            parts = [code.load(table + 64 * k, byte) for k in range(4)]
-        else:
-            parts = differences(code, table, lanes)
-
-        def answers(places: Value) -> Value:
-            if not at_once:
-                return through_rows(code, places, parts)
-            low, high = (code.call("llvm.x86.avx512.vpermi2var.qi.512", byte, parts[k], places, parts[k + 1]) for k in (0, 2))
-            return code.select(code.less(places, code.constant(0, byte)), high, low)
-
-        whole = n / lanes * lanes
-        with code.loop(n / lanes) as i:
-            code.store(answers(code.load(x + i * lanes, byte)), y + i * lanes)
-        with code.when(code.less(whole, n)):
-            if lanes == 64:
-                mask = code.first(n - whole, lanes)
-                code.store_masked(answers(code.load_masked(x + whole, byte, mask)), y + whole, mask)
-            else:
-                with code.loop(n - whole) as i:
-                    place = code.convert(code.load(x + whole + i, code.I8), code.I64, signed=False)
-                    code.store(code.load(table + place, code.I8), y + whole + i)
+        through(code, x, table, y, n, lanes, at_once, lambda places: places)
 
     return run
+
+
+def through(code: Code, x: Value, table: Value, y: Value, n: Value, lanes: int, at_once: bool,
+            place_of: Callable[[Any], Any]) -> None:
+    """y[i] = table[place_of(x[i])]; `place_of` works on vectors and on single bytes."""
+    byte = code.vector(code.I8, lanes)
+    parts = [code.load(table + 64 * k, byte) for k in range(4)] if at_once else differences(code, table, lanes)
+
+    def answers(places: Value) -> Value:
+        if not at_once:
+            return through_rows(code, places, parts)
+        low, high = (code.call("llvm.x86.avx512.vpermi2var.qi.512", byte, parts[k], places, parts[k + 1]) for k in (0, 2))
+        return code.select(code.less(places, code.constant(0, byte)), high, low)
+
+    whole = n / lanes * lanes
+    with code.loop(n / lanes) as i:
+        code.store(answers(place_of(code.load(x + i * lanes, byte))), y + i * lanes)
+    with code.when(code.less(whole, n)):
+        if lanes == 64:
+            mask = code.first(n - whole, lanes)
+            code.store_masked(answers(place_of(code.load_masked(x + whole, byte, mask))), y + whole, mask)
+        else:
+            with code.loop(n - whole) as i:
+                place = code.convert(place_of(code.load(x + whole + i, code.I8)), code.I64, signed=False)
+                code.store(code.load(table + place, code.I8), y + whole + i)
 
 
 def differences(code: Code, table: Value, lanes: int) -> list[Value]:

@@ -1,0 +1,175 @@
+"""Kernels of whole vectors: equal to their definitions on every remainder, with each instruction set, in any shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.harness import NUMERICS, every_kernel
+from tests.kernels.operands import ACTIVATIONS, binary, operand, quantization
+from tests.kernels.values import everything, floats, quantizations
+from tinyinterp.kernels.jit import DISABLED
+from tinyinterp.kernels.micro import cpu, lookup
+from tinyinterp.schema import Model, options
+from tinyinterp.schema.build import one_op, tensor
+
+LEAST = 1 if DISABLED else 2  # kernels for a call
+Shape = tuple[int, ...]
+# Around one vector of 4, 8 and 16 lanes and four of them, rows that one operand repeats, columns, numbers, rows in rows.
+SHAPES: list[tuple[Shape, Shape]] = [((n,), (n,)) for n in (1, 3, 15, 16, 17, 63, 65, 79, 200)] + [
+    ((5, n), (n,)) for n in (3, 21, 64)] + [((97,), ()), ((), (33,)), ((4, 21), (4, 1)), ((4, 1), (4, 70)),
+                                                  ((3, 1, 40), (2, 40)), ((2, 3, 1, 21), (2, 1, 4, 21))]
+
+
+@pytest.fixture(params=("amx", "avx512", "avx2", "portable"))
+def level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Each instruction set that the processor has."""
+    monkeypatch.setenv("TINYINTERP_ISA", request.param)
+    cpu.level.cache_clear()
+    if request.param != "amx" and cpu.level() != request.param:
+        pytest.skip(f"this processor has no {request.param}")
+    yield cpu.level()  # the best one in place of AMX
+    monkeypatch.undo()
+    cpu.level.cache_clear()
+
+
+def of(name: str, i: int) -> Any:
+    """The options of a binary operator."""
+    made = {"ADD": options.AddOptions, "SUB": options.SubOptions, "MUL": options.MulOptions, "DIV": options.DivOptions}.get(name)
+    return made(ACTIVATIONS[i % 4]) if made else None
+
+
+@pytest.mark.parametrize("name", ["ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"])
+def test_binary_floats(name: str, level: str) -> None:
+    rng = np.random.default_rng(1)
+    for i, (a, b) in enumerate(SHAPES):
+        values = operand("float32", a, rng), operand("float32", b, rng)
+        for mode in NUMERICS[:2]:
+            found = every_kernel(binary(name, "float32", a, b, of(name, i)), mode, *values, threads=1 + i % 2)
+            assert found >= (1 if mode == "reference" and name[0] == "M" and name[1] != "U" else LEAST)
+
+
+def test_a_stored_operand_written_out() -> None:
+    """A short last axis is repeated in advance, where the rows are a multiple of the times."""
+    rng = np.random.default_rng(2)
+    for shape in ((30, 3), (7, 5), (1024, 2), (2, 6, 10, 1)):
+        b = operand("float32", shape[-1:], rng)
+        model = binary("SUB", "float32", shape, shape[-1:], stored=b)
+        assert every_kernel(model, "default", operand("float32", shape, rng)) >= LEAST
+
+
+@pytest.mark.parametrize("type", ["int8", "uint8"])
+@pytest.mark.parametrize("name", ["ADD", "SUB", "MUL"])
+def test_binary_8_bits(name: str, type: str, level: str) -> None:
+    """Ordinary scales, and scales far apart, which the delegate leaves to the builtin."""
+    rng = np.random.default_rng(3)
+    for i, (a, b) in enumerate(SHAPES):
+        least = 1e-7 if i % 3 == 2 else 1e-3
+        qa, qb, qy = (quantization(type, rng, least, 1.0) for _ in range(3))
+        if name != "MUL":
+            qy["scale"] = (qa["scale"] + qb["scale"]) * float(rng.uniform(0.1, 2))
+        else:
+            qy["scale"] = max(qy["scale"], qa["scale"] * qb["scale"] * 1.01)
+        model = binary(name, type, a, b, of(name, i), of_a=qa, of_b=qb, of_y=qy)
+        if level != "avx512":  # the same code as the best one
+            assert every_kernel(model, NUMERICS[i % 3], operand(type, a, rng), operand(type, b, rng), threads=1 + i % 2) >= LEAST
+
+
+@pytest.mark.parametrize("type", ["int8", "uint8"])
+def test_every_pair_of_bytes(type: str) -> None:
+    """All 65536 sums and products."""
+    q = everything(type)
+    a, b = np.repeat(q, 256), np.tile(q, 256)
+    rng = np.random.default_rng(4)
+    for i in range(6):
+        qa, qb, qy = (quantization(type, rng, 1e-2, 1.0) for _ in range(3))
+        for name in ("ADD", "SUB", "MUL"):
+            qy["scale"] = qa["scale"] * qb["scale"] * 3.7 if name == "MUL" else max(qa["scale"], qb["scale"]) * (0.2, 1.7)[i % 2]
+            model = binary(name, type, a.shape, b.shape, of(name, i), of_a=qa, of_b=qb, of_y=qy)
+            for mode in NUMERICS:
+                assert every_kernel(model, mode, a, b) >= LEAST
+
+
+def test_prelu(level: str) -> None:
+    rng = np.random.default_rng(5)
+    for i, (a, b) in enumerate(s for s in SHAPES if len(s[0]) >= len(s[1]) and np.broadcast_shapes(*s) == s[0]):
+        x, alpha = operand("float32", a, rng), operand("float32", b, rng)
+        for mode in NUMERICS[:2]:  # without AVX-512 the delegate has a definition of its own
+            least = LEAST if mode == "reference" or cpu.isa() == "avx512" else 1
+            assert every_kernel(binary("PRELU", "float32", a, b, stored=alpha), mode, x) >= least
+        for type in ("int8", "uint8"):
+            qs = {f"of_{n}": quantization(type, rng, 1e-3, 1.0) for n in "aby"}
+            assert every_kernel(binary("PRELU", type, a, b, **qs), NUMERICS[i % 3], operand(type, a, rng), operand(type, b, rng),
+                                threads=1 + i % 2) >= LEAST
+
+
+def unary(name: str, x: tuple[str, dict[str, Any]], y: tuple[str, dict[str, Any]], size: int, settings: Any = None) -> Model:
+    return one_op(name, [tensor("x", x[0], (size,), **x[1])], [tensor("y", y[0], (size,), **y[1])], settings)
+
+
+@pytest.mark.parametrize("type", ["int8", "uint8"])
+def test_quantize(type: str, level: str) -> None:
+    for k, (q, _) in enumerate(quantizations(type, type, 5, 6, 1e-3, 1e3)):
+        for size in (1, 7, 8, 15, 17, 63, 65, 3001):
+            x, steps = floats(4000, k)[:size], np.resize(everything(type), size)
+            ties = (np.arange(size, dtype=np.float32) - 40.5) * np.float32(q["scale"])
+            there = unary("QUANTIZE", ("float32", {}), (type, q), size)
+            back = unary("DEQUANTIZE", (type, q), ("float32", {}), size)
+            for mode in NUMERICS:
+                for model, values in ((there, x), (there, ties), (back, steps)):
+                    assert every_kernel(model, mode, values, threads=1 + k % 2) >= LEAST
+
+
+@pytest.mark.parametrize("type", ["int8", "uint8"])
+def test_tables(type: str, level: str) -> None:
+    for k, (x, y) in enumerate(quantizations(type, type, 3, 7)):
+        for size in (1, 31, 32, 33, 63, 64, 65, 255, 256, 257, 700):
+            for name in ("TANH", "LEAKY_RELU", "QUANTIZE", "RELU6"):
+                settings = options.LeakyReluOptions(alpha=0.3) if name == "LEAKY_RELU" else None
+                model, values = unary(name, (type, x), (type, y), size, settings), np.resize(everything(type)[::-1], size)
+                for mode in NUMERICS[:2]:
+                    every_kernel(model, mode, values, threads=1 + k % 2)
+
+
+def test_the_ladder_of_registers() -> None:
+    """Each row of 16 is made of turns of which it is the last to be settled: 0 up to itself, or the eight before it."""
+    assert [lookup.taken(row)[-1] for row in range(16)] == list(range(16))
+    assert lookup.taken(3) == [0, 1, 2, 3] and lookup.taken(12) == [5, 6, 7, 8, 9, 10, 11, 12]
+
+
+def test_softmax(level: str) -> None:
+    rng = np.random.default_rng(8)
+    for depth in (*range(1, 36, 2), 8, 16, 32, 47, 63, 64, 65, 80, 97, 128, 129, 200, 1001):
+        rows = 1 + depth % 3
+        x = np.where(rng.random((rows, depth)) < 0.05, floats(rows * depth + 200, 9)[: rows * depth].reshape(rows, depth),
+                     rng.normal(0, 20, (rows, depth))).astype(np.float32)
+        for values in (x, rng.normal(0, 3, x.shape).astype(np.float32)):
+            model = one_op("SOFTMAX", [tensor("x", "float32", x.shape)], [tensor("y", "float32", x.shape)],
+                           options.SoftmaxOptions(1.0))
+            assert every_kernel(model, "default", values, threads=1 + depth % 2) >= LEAST
+
+
+@pytest.mark.parametrize("type", ["int8", "uint8"])
+def test_softmax_8_bits(type: str, level: str) -> None:
+    """Four rows together and single ones; vectors of bytes of all sizes."""
+    info = np.iinfo(type)
+    for depth in (1, 2, 7, 31, 32, 33, 63, 64, 65, 100, 130, 300, 700):
+        q = {"scale": (0.003, 0.05, 0.5, 5.0)[depth % 4], "zero_point": int(info.min) + depth % 200}
+        y = {"scale": 1 / 256, "zero_point": -128 if type == "int8" else 0}
+        for rows in (1, 4, 7):
+            values = operand(type, (rows, depth), np.random.default_rng(depth))
+            model = one_op("SOFTMAX", [tensor("x", type, values.shape, **q)], [tensor("y", type, values.shape, **y)],
+                           options.SoftmaxOptions((1.0, 0.4)[depth % 2]))
+            for x in (values, np.full_like(values, info.min), np.full_like(values, info.max)):
+                found = every_kernel(model, "default", x, threads=1 + depth % 2)
+                assert found >= (1 if level == "portable" else LEAST)
+
+
+@pytest.mark.parametrize("name", ["EXP", "LOGISTIC", "TANH"])
+def test_unary_floats(name: str, level: str) -> None:
+    for k, size in enumerate((1, 5, 15, 16, 17, 63, 64, 65, 100, 20_001)):
+        x = floats(20_001, k)[-size:] if size < 20_001 else floats(size, k)
+        assert every_kernel(unary(name, ("float32", {}), ("float32", {}), size), "default", x, threads=1 + k % 2) >= LEAST
