@@ -36,6 +36,7 @@ from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, 
 from .conv import rows
 from .delegate import computes, same_type, shaped, stored
 from .machine import f32
+from .resize_rows import bilinear, nearest_by_runs
 
 
 # ---------------------------------------------------------------------------------------------------------- shapes
@@ -122,9 +123,20 @@ def as_bytes(operand: Operand) -> Slot | np.ndarray:
     return np.ascontiguousarray(operand.known).view(np.uint8).reshape(shape)
 
 
+def nearest_axes(call: Call) -> tuple[np.ndarray, np.ndarray]:
+    x, y = call.input(0).shape, call.output.shape
+    return nearest_axis(call, x[1], y[1]), nearest_axis(call, x[2], y[2])
+
+
+def on_cells(call: Call) -> tuple[np.ndarray, np.ndarray] | None:
+    """The cells of x when the delegate's every point lies on one, or between two that are the same."""
+    axes = [fixed_delegate_axis(call, call.input(0).shape[d], call.output.shape[d]) for d in (1, 2)]
+    there = all(((part == 0) | (lower == upper)).all() for lower, upper, part in axes)
+    return (axes[0][0], axes[1][0]) if there and call.numerics == DELEGATE else None
+
+
 def nearest_args(call: Call, params: None) -> tuple[Arg, ...]:
-    x, y = call.input(0), call.output
-    return as_bytes(x), nearest_axis(call, x.shape[1], y.shape[1]), nearest_axis(call, x.shape[2], y.shape[2]), as_bytes(y)
+    return as_bytes(call.input(0)), *nearest_axes(call), as_bytes(call.output)
 
 
 # --------------------------------------------------------------------------------------------------------- kernels
@@ -290,6 +302,9 @@ RESIZE_BILINEAR = Op(
     types=("float32", "int8", "uint8", "int16"),
     infer=infer,
     kernels=(
+        nearest_by_runs(is_8bit, as_bytes, on_cells, "resize_bilinear_on_cells"),
+        bilinear(is_float, _DELEGATED),
+        bilinear(is_8bit, bilinear_args(fixed_delegate_axis)),
         Kernel("resize_bilinear_float32_delegate", bilinear_delegate, _DELEGATED, _DELEGATE, is_float, rows),
         Kernel("resize_bilinear_double_float32_builtin", bilinear_double, double_args, _BUILTIN, is_double, rows),
         Kernel("resize_bilinear_float32_builtin", bilinear_builtin, _FLOAT, _BUILTIN, is_float, rows),
@@ -298,7 +313,7 @@ RESIZE_BILINEAR = Op(
                rows),
         Kernel("resize_bilinear_uint8_builtin", bilinear_uint8_builtin, _FLOAT, _BUILTIN, is_uint8, rows),
         Kernel("resize_bilinear_uint8_reference", bilinear_uint8_reference, _FLOAT, _REFERENCE, is_uint8, rows),
-        Kernel("resize_bilinear_integer", bilinear_integer, bilinear_args(fixed_axis), ALL, is_signed, rows),
+        Kernel("resize_bilinear_integer", bilinear_integer, bilinear_args(fixed_axis), _REFERENCE | _BUILTIN, is_signed, rows),
     ),
     delegated=delegated,
     spec="LiteRT tflite/kernels/resize_bilinear.cc, tflite/kernels/internal/reference/resize_bilinear.h",
@@ -310,6 +325,7 @@ RESIZE_NEAREST_NEIGHBOR = Op(
     outputs=(1, 1),
     types=("float32", "int32", "int16", "int8", "uint8"),
     infer=infer,
-    kernels=(Kernel("resize_nearest", nearest, nearest_args, ALL, is_moved, rows),),
+    kernels=(nearest_by_runs(is_moved, as_bytes, nearest_axes, "resize_nearest_runs"),
+             Kernel("resize_nearest", nearest, nearest_args, ALL, is_moved, rows)),
     spec="LiteRT tflite/kernels/resize_nearest_neighbor.cc, tflite/kernels/internal/reference/resize_nearest_neighbor.h",
 )

@@ -92,10 +92,17 @@ def op(code: BuiltinOperator, inputs: int, types: tuple[TensorType, ...], infer:
     def rows(call: Call) -> int:
         return int(nest(call).rows)
 
+    def still(call: Call) -> int | None:
+        """Only axes of size 1 move: the output is the input."""
+        if call.input(0).known is not None or call.output.size == 0 or not of_types(types)(call):
+            return None
+        walk = nest(call)
+        return 0 if walk.rows == 1 and walk.table[-1, 0] == call.output.size and walk.table[-1, 1] == 1 else None
+
     return Op(code, (inputs, inputs), (1, 1), names(types), infer,
               (block_copy(code.name.lower(), of_types(types), nest),
                Kernel(code.name.lower(), strided_copy, args, when=of_types(types), split=rows),),
-              f"LiteRT tflite/kernels/{spec}", prepare=nest)
+              f"LiteRT tflite/kernels/{spec}", prepare=nest, alias=still)
 
 
 TRANSPOSE = op(BuiltinOperator.TRANSPOSE, 2, SIZED, transposed, transpose_steps, "transpose.cc")

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.harness import check, compare, models, ours
+from tests.harness import check, compare, every_kernel, models, ours, random_value
 from tests.kernels.images import image, numerics, real, run_all, special
 from tinyinterp.errors import ShapeError, UnsupportedOpError
+from tinyinterp.kernels.jit import DISABLED
 from tinyinterp.schema import Model, options
 from tinyinterp.schema.build import one_op, tensor
 
@@ -53,6 +54,18 @@ def test_sizes(op: str, dtype: str) -> None:
             check(resize(op, dtype, x, size, how), numerics(dtype), runs=1)
             fed = resize(op, dtype, x, size, how, fed=True, channels=5)
             check(fed, numerics(dtype), inputs={1: np.array(size, np.int32)}, runs=1)
+
+
+@pytest.mark.parametrize("op, dtype", TYPES)
+def test_every_kernel(op: str, dtype: str) -> None:
+    """Channels below, at and beyond a vector; sizes with and without a period."""
+    mode, rng = "default" if op == BILINEAR else "reference", np.random.default_rng(4)
+    sizes = [((5, 7), (10, 14)), ((4, 9), (7, 5)), ((1, 1), (3, 4)), ((6, 4), (3, 2)), ((3, 3), (3, 3))]
+    for channels in (1, 3, 5, 8, 16, 17, 40, 67):
+        for i, (x, size) in enumerate(sizes):
+            model = resize(op, dtype, x, size, (PLAIN, CENTERS, ALIGNED)[i % 3], channels=channels)
+            found = every_kernel(model, mode, random_value(dtype, (2, *x, channels), rng), threads=1 + i % 2)
+            assert found >= 2 or DISABLED or (op == BILINEAR and dtype == "int16")
 
 
 @pytest.mark.parametrize("op, dtype", TYPES)

@@ -1,0 +1,62 @@
+"""One output pixel between four cells of an image, channels beside each other in vectors.
+
+    t = a + (b - a) * u        s = c + (d - c) * u        y = t + (s - t) * v
+
+float32 as written; 8 bits in integers with u and v in 1/2048, each value times 2048 where it is not multiplied, one
+rounding half up at the end. The last vector overlaps the one before; fewer channels than a vector are masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ..machine import microkernel
+
+if TYPE_CHECKING:
+    from .vectors import Code, Value
+
+
+@cache
+def between(dtype: str, lanes: int) -> Callable[..., Any]:
+    """The microkernel of (a, b, c, d, u, v, channels, y): addresses of pixels, and the parts."""
+    real = dtype == "float32"
+    size, part = (4, "float32") if real else (1, "int64")
+
+    @microkernel("int64", "int64", "int64", "int64", part, part, "int64", "int64")
+    def pixel(code: Code, a: Value, b: Value, c: Value, d: Value, u: Value, v: Value, channels: Value, y: Value) -> None:
+        stored = code.vector(code.F32 if real else code.I8, lanes)
+        wide = stored if real else code.vector(code.I32, lanes)
+
+        def weight(w: Value) -> Value:
+            """In every lane; 12 bits in 16, so that the compiler may take a 16-bit product."""
+            return code.splat(w if real else code.convert(code.convert(w, code.I16), code.I32), wide)
+
+        across, down = weight(u), weight(v)
+
+        def run(offset: Value, mask: Value | None) -> None:
+            def load(at: Value) -> Value:
+                at = at + offset
+                value = code.load(at, stored) if mask is None else code.load_masked(at, stored, mask)
+                return value if real else code.convert(value, wide, dtype == "int8")
+
+            left, right, low, high = load(a), load(b), load(c), load(d)
+            if real:
+                t, s = left + (right - left) * across, low + (high - low) * across
+                value = t + (s - t) * down
+            else:
+                t, s = (left << 11) + (right - left) * across, (low << 11) + (high - low) * across
+                value = code.convert(((t << 11) + (s - t) * down + (1 << 21)) >> 22, stored)
+            if mask is None:
+                code.store(value, y + offset)
+            else:
+                code.store_masked(value, y + offset, mask)
+
+        with code.either(code.less(channels, code.constant(lanes))) as (few, enough):
+            with few:
+                run(code.constant(0), code.first(channels, lanes))
+            with enough, code.loop((channels + (lanes - 1)) / lanes) as i:
+                run(code.least(i * lanes, channels - lanes) * size, None)
+
+    return pixel
