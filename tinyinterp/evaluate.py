@@ -64,7 +64,8 @@ def call_kernel(step: Step, arrays: Sequence[Any]) -> None:
         table = np.array([jit.address_of(step.kernel, step.args), record.ctypes.data, flags, 0], np.int64)
         assert len(table) == ROW
         sync = np.zeros(SYNC, np.int64)
-        status = native_loop()(ctypes.c_void_p(loop_words(table, 1, 0, 1, sync).ctypes.data))
+        words = loop_words(table, 1, 0, 1, sync)  # by name: another thread must not be given its memory during the call
+        status = native_loop()(ctypes.c_void_p(words.ctypes.data))
     if status:
         raise failure(step.call, status)
 
