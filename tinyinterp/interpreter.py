@@ -45,6 +45,7 @@ class OpResolverType(enum.Enum):
 
 NUMERICS = {OpResolverType.AUTO: "default", OpResolverType.BUILTIN: "default", OpResolverType.BUILTIN_REF: "reference",
             OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES: "builtin"}
+MOST_THREADS = 256  # each takes a stack and a share of every scratch; beyond the processors there are they help nobody
 PRESERVE_WARNING = (
     "Warning: Enabling `experimental_preserve_all_tensors` with the BUILTIN or AUTO op resolver is intended for debugging "
     "purposes only. Be aware that this can significantly increase memory usage by storing all intermediate tensors. If you "
@@ -85,7 +86,7 @@ class Interpreter:
         """Read and check a model; no tensor has memory before allocate_tensors().
 
         model_path: a path, or an open binary file. model_content: bytes, bytearray, memoryview, or an open binary file.
-        num_threads: threads that share the work, 1 when not given; the answer does not depend on it.
+        num_threads: threads that share the work, 1 when not given, at most 256; the answer does not depend on it.
         experimental_op_resolver_type: which arithmetic to match. experimental_preserve_all_tensors: keep every tensor, so
         that get_tensor() may read them all; the values are the same. ops: all the ops that may be used, `(*OPS, MY_OP)`.
         The arguments about delegates are taken for the sake of programs that give them; tinyinterp runs no delegate.
@@ -114,7 +115,7 @@ class Interpreter:
         model = read(self._source)
         check_known(model)
         self._signatures: tuple[Signature, ...] = model.signatures
-        settings = self._numerics, int(num_threads or 1), bool(experimental_preserve_all_tensors)
+        settings = self._numerics, min(int(num_threads or 1), MOST_THREADS), bool(experimental_preserve_all_tensors)
         self._sessions = [Session(link(model, i, ops), *settings) for i in range(len(model.subgraphs))]
         self._turn, self._views = Turn(), Views()
 

@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 
 from tests.tinyinterp.test_program import wide
+from tinyinterp.interpreter import Interpreter
 from tinyinterp.kernels import jit
+from tinyinterp.schema import build
+from tinyinterp.schema.build import one_op, tensor
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(jit.DISABLED, reason="about machine code")
@@ -34,6 +37,14 @@ def test_any_number_of_threads(threads: int) -> None:
         made.run()
         assert (made.array(1) == np.abs(x - np.float32(k))).all()
     assert made.segments[0].threads == threads
+
+
+def test_more_threads_than_a_system_gives() -> None:
+    """They are not made: a shared step gets 256 at the most."""
+    x, y = tensor("x", "float32", (64, 600)), tensor("y", "float32", (64, 600))
+    interpreter = Interpreter(model_content=build(one_op("ABS", [x], [y])), num_threads=10**9)
+    interpreter.allocate_tensors()
+    assert interpreter.program.segments[0].threads == 256
 
 
 def test_workers_go_home_with_their_program() -> None:
