@@ -18,11 +18,12 @@ Source: google/flatbuffers, include/flatbuffers/verifier.h
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from collections.abc import Callable
 from functools import cache
-from importlib import machinery, util
+from importlib import machinery
 from struct import Struct, calcsize
 from typing import Any, NoReturn, TypeAlias
 
@@ -214,9 +215,9 @@ def _accessors() -> Any:
         import tflite
 
         return tflite.Model
-    spec = util.spec_from_file_location("tinyinterp.schema.tflite_model", os.path.join(os.path.dirname(found.origin), "Model.py"))
+    spec = importlib.util.spec_from_file_location("tinyinterp.schema.tflite_model", os.path.join(os.path.dirname(found.origin), "Model.py"))
     assert spec is not None and spec.loader is not None
-    module = util.module_from_spec(spec)
+    module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.Model
 
