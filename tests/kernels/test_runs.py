@@ -36,6 +36,12 @@ def level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     cpu.level.cache_clear()
 
 
+def needed(level: str, *elsewhere: bool) -> None:
+    """Skip what another case compiles too: "avx512" writes the best one's code, and the lower ones differ in lanes alone."""
+    if level == "avx512" or (level in ("avx2", "portable") and not all(elsewhere)):
+        pytest.skip("the same code as another case")
+
+
 def of(name: str, i: int) -> Any:
     """The options of a binary operator."""
     made = {"ADD": options.AddOptions, "SUB": options.SubOptions, "MUL": options.MulOptions, "DIV": options.DivOptions}.get(name)
@@ -44,6 +50,7 @@ def of(name: str, i: int) -> Any:
 
 @pytest.mark.parametrize("name", ["ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"])
 def test_binary_floats(name: str, level: str) -> None:
+    needed(level, name in ("ADD", "MAXIMUM"))
     rng = np.random.default_rng(1)
     for i, (a, b) in enumerate(SHAPES):
         values = operand("float32", a, rng), operand("float32", b, rng)
@@ -65,6 +72,7 @@ def test_a_stored_operand_written_out() -> None:
 @pytest.mark.parametrize("name", ["ADD", "SUB", "MUL"])
 def test_binary_8_bits(name: str, type: str, level: str) -> None:
     """Ordinary scales, and scales far apart, which the delegate leaves to the builtin."""
+    needed(level, (level, type) in (("avx2", "int8"), ("portable", "uint8")), name != "SUB")
     rng = np.random.default_rng(3)
     for i, (a, b) in enumerate(SHAPES):
         least = 1e-7 if i % 3 == 2 else 1e-3
@@ -74,8 +82,7 @@ def test_binary_8_bits(name: str, type: str, level: str) -> None:
         else:
             qy["scale"] = max(qy["scale"], qa["scale"] * qb["scale"] * 1.01)
         model = binary(name, type, a, b, of(name, i), of_a=qa, of_b=qb, of_y=qy)
-        if level != "avx512":  # the same code as the best one
-            assert every_kernel(model, NUMERICS[i % 3], operand(type, a, rng), operand(type, b, rng), threads=1 + i % 2) >= LEAST
+        assert every_kernel(model, NUMERICS[i % 3], operand(type, a, rng), operand(type, b, rng), threads=1 + i % 2) >= LEAST
 
 
 @pytest.mark.parametrize("type", ["int8", "uint8"])
@@ -94,6 +101,7 @@ def test_every_pair_of_bytes(type: str) -> None:
 
 
 def test_prelu(level: str) -> None:
+    needed(level)
     rng = np.random.default_rng(5)
     for i, (a, b) in enumerate(s for s in SHAPES if len(s[0]) >= len(s[1]) and np.broadcast_shapes(*s) == s[0]):
         x, alpha = operand("float32", a, rng), operand("float32", b, rng)
