@@ -215,7 +215,8 @@ def _accessors() -> Any:
         import tflite
 
         return tflite.Model
-    spec = importlib.util.spec_from_file_location("tinyinterp.schema.tflite_model", os.path.join(os.path.dirname(found.origin), "Model.py"))
+    file = os.path.join(os.path.dirname(found.origin), "Model.py")
+    spec = importlib.util.spec_from_file_location("tinyinterp.schema.tflite_model", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
