@@ -33,7 +33,9 @@ from tinyinterp.errors import QuantError
 from tinyinterp.schema import Activation, BuiltinOperator, TensorType
 
 from .contract import Arg, Call, Kernel, Op, Operand, Shape
-from .machine import f32, round_away
+from .jit import DISABLED
+from .machine import address, f32, round_away
+from .micro.copy import copy_runs
 from .movement import BYTES, PLAIN, axis_of, copy_run, integers, names, of_types, pair, raw, same_quantization, scalar
 from .numerics import clamp
 
@@ -196,7 +198,43 @@ def cut(outer: int, sizes: Any, x: Any, *ys: Any) -> None:
             at += n
 
 
+def join_runs(outer: int, sizes: Any, y: Any, *xs: Any) -> None:
+    """All runs of one x at once, at equal steps in y: the length of a run is looked at once."""
+    line = 0
+    for i in range(len(xs)):
+        line += int(sizes[i]) * y.itemsize
+    to = address(y)
+    for i in range(len(xs)):
+        n = int(sizes[i]) * y.itemsize
+        copy_runs(to, line, address(xs[i]), n, outer, n)
+        to += n
+
+
+def cut_runs(outer: int, sizes: Any, x: Any, *ys: Any) -> None:
+    """The same out of x."""
+    line = 0
+    for i in range(len(ys)):
+        line += int(sizes[i]) * x.itemsize
+    at = address(x)
+    for i in range(len(ys)):
+        n = int(sizes[i]) * x.itemsize
+        copy_runs(address(ys[i]), n, at, line, outer, n)
+        at += n
+
+
 # -------------------------------------------------------------------------------------------------------------- op
+def joins(types: Sequence[TensorType]) -> tuple[Kernel, Kernel]:
+    when = of_types(types)
+    return (Kernel("join_runs", join_runs, join_args, when=lambda call: when(call) and not DISABLED),
+            Kernel("join", join, join_args, when=when))
+
+
+def cuts(types: Sequence[TensorType], moved: int = 0) -> tuple[Kernel, Kernel]:
+    when = of_types(types, moved)
+    return (Kernel("cut_runs", cut_runs, cut_args, when=lambda call: when(call) and not DISABLED),
+            Kernel("cut", cut, cut_args, when=when))
+
+
 def differ(call: Call) -> bool:
     """uint8 with a scale or zero point that is not the output's."""
     return of_types((TensorType.UINT8,))(call) and any(pair(x) != pair(call.output) for x in given(call))
@@ -204,21 +242,21 @@ def differ(call: Call) -> bool:
 
 CONCATENATION = Op(
     BuiltinOperator.CONCATENATION, (1, MANY), (1, 1), names(JOINED), joined,
-    (Kernel("join_rescaled", join_rescaled, rescaled_args, when=differ), Kernel("join", join, join_args, when=of_types(JOINED))),
+    (Kernel("join_rescaled", join_rescaled, rescaled_args, when=differ), *joins(JOINED)),
     "LiteRT tflite/kernels/concatenation.cc, internal/reference/concatenation.h")
 
 PACK = Op(
     BuiltinOperator.PACK, (1, MANY), (1, 1), names(PACKED), packed,
-    (Kernel("join", join, join_args, when=of_types(PACKED)),), "LiteRT tflite/kernels/pack.cc")
+    joins(PACKED), "LiteRT tflite/kernels/pack.cc")
 
 UNPACK = Op(
     BuiltinOperator.UNPACK, (1, 1), (1, MANY), names(UNPACKED), unpacked,
-    (Kernel("cut", cut, cut_args, when=of_types(UNPACKED)),), "LiteRT tflite/kernels/unpack.cc")
+    cuts(UNPACKED), "LiteRT tflite/kernels/unpack.cc")
 
 SPLIT = Op(
     BuiltinOperator.SPLIT, (2, 2), (1, MANY), names(PLAIN), split_evenly,
-    (Kernel("cut", cut, cut_args, when=of_types(PLAIN, 1)),), "LiteRT tflite/kernels/split.cc")
+    cuts(PLAIN, 1), "LiteRT tflite/kernels/split.cc")
 
 SPLIT_V = Op(
     BuiltinOperator.SPLIT_V, (3, 3), (1, MANY), names(PLAIN), split_by_sizes,
-    (Kernel("cut", cut, cut_args, when=of_types(PLAIN)),), "LiteRT tflite/kernels/split_v.cc")
+    cuts(PLAIN), "LiteRT tflite/kernels/split_v.cc")

@@ -86,18 +86,25 @@ def depthwise_float(is_float: Callable[[Call], bool]) -> Maker:
         if not px or not is_float(call) or not known_and_finite(call) or call.numerics not in (REFERENCE, DELEGATE):
             return None
         x, w, o, at = call.input(0), call.input(1), call.options, window(call)
-        kh, kw, fused, channels = w.shape[1], w.shape[2], call.numerics == DELEGATE, x.shape[3]
+        (n, h, width, channels), y, (_, kh, kw, _), fused = x.shape, call.output.shape, w.shape, call.numerics == DELEGATE
+        sh, sw, dh, dw, top, left = at.stride_h, at.stride_w, at.dilation_h, at.dilation_w, at.top, at.left
+        if turned(call):  # a column as a row
+            h, width, kh, kw, y = width, h, kw, kh, (n, 1, y[1], channels)
+            sh, sw, dh, dw, top, left = sw, sh, dw, dh, left, top
         order = "columns" if fused and kh * kw <= 25 else "rows"
 
         def args(call: Call, params: None) -> tuple[Arg, ...]:
-            return (x.view(), np.zeros(channels, np.float32), w.view(), bias_or_zeros(call, channels, np.float32),
-                    Scratch(np.dtype(np.int64), (call.threads, kh)), at.stride_h, at.stride_w, at.dilation_h,
-                    at.dilation_w, at.top, at.left,
-                    *float_range(o.fused_activation_function, call), call.output.view())
+            return (x.view(n, h, width, channels), np.zeros(channels, np.float32), w.view(),
+                    bias_or_zeros(call, channels, np.float32),
+                    Scratch(np.dtype(np.int64), (call.threads, kh)), sh, sw, dh, dw, top, left,
+                    *float_range(o.fused_activation_function, call), call.output.view(*y))
 
-        run = depthwise_rows(kh, kw, o.stride_w, at.dilation_w > 1, px, LANES[level], fused, order)
-        name = f"depthwise_{kh}x{kw}s{o.stride_w}{'d' * (at.dilation_w > 1)}_{px}px_float32_{call.numerics}_{jit.isa()}"
-        return Kernel(name, run, args, split=output_rows)
+        def units(call: Call) -> int:
+            return y[0] * y[1]
+
+        run = depthwise_rows(kh, kw, sw, dw > 1, px, LANES[level], fused, order)
+        name = f"depthwise_{kh}x{kw}s{sw}{'d' * (dw > 1)}_{px}px_float32_{call.numerics}_{jit.isa()}"
+        return Kernel(name, run, args, split=units)
 
     return make
 
@@ -146,7 +153,14 @@ def pixels(call: Call) -> int:
     written = (w.shape[3] == x.shape[3] and w.shape[1] * w.shape[2] <= TAPS and call.output.size > 0)
     if jit.level() == "portable" or jit.DISABLED or not written:
         return 0
-    return 4 if call.output.shape[2] >= 4 else 1
+    return min(call.output.shape[1 if turned(call) else 2], 4)
+
+
+def turned(call: Call) -> bool:
+    """Whether an image of one column is taken for one row, whose pixels make groups and share their cells: float32 only (four
+    rows of bytes are one vector, four columns are not), and on one thread, since threads share rows."""
+    x, w = call.input(0), call.input(1)
+    return x.dtype == np.float32 and x.shape[2] == w.shape[2] == call.output.shape[2] == 1 and call.threads == 1
 
 
 def output_rows(call: Call) -> int:
