@@ -252,13 +252,14 @@ def compile_kernel(run: Callable[..., Any], kinds: Sequence[str], symbol: str) -
     """Object code with one function, `symbol`, of the native ABI."""
     from numba import njit, types
 
-    from .micro.numba_types import ENTRY_SCOPE
+    from .micro.numba_types import ENTRY_SCOPE, no_machine_code
 
     scope: dict[str, Any] = dict(ENTRY_SCOPE()) | {"body": _numba_version(run, {})}
     exec(_entry(run, kinds), scope)
     three = (types.int64,) * 3
     entry = njit(**FLAGS)(scope["entry"])
-    entry.compile(three)
+    with no_machine_code():
+        entry.compile(three)
     compiled = entry.overloads[three]
     name = compiled.fndesc.mangled_name
     wrapper = f"""

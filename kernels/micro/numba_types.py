@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -10,6 +11,9 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
@@ -115,3 +119,24 @@ def ENTRY_SCOPE() -> dict[str, Callable[..., Any]]:
     """The names that the generated entry uses."""
     return {"word": word, "float32_word": float32_word, "float64_word": float64_word} | {
         f"array_{d}": _array_at(d) for d in DTYPES}
+
+
+@contextmanager
+def no_machine_code() -> Iterator[None]:
+    """Inside, Numba makes LLVM assembly and no machine code of it: the fifty functions of a kernel would each be brought into
+    memory that nobody calls. It takes Numba's compiler lock, so that nothing else is compiled meanwhile."""
+    codegen = cpu_target.target_context.codegen()
+    optimize = JITCodeLibrary._optimize_final_module
+    changes = [(JITCodeLibrary, "_finalize_specific", lambda library: None), (codegen, "_add_module", lambda module: None),
+               (JITCodeLibrary, "get_pointer_to_function", lambda library, name: library._ensure_finalized() or 0),
+               (codegen, "set_env", lambda name, env: None),
+               (JITCodeLibrary, "_optimize_final_module", lambda library: library.name == "entry" and optimize(library))]
+    if not all(hasattr(owner, name) for owner, name, _ in changes):
+        yield  # another Numba: it does more than is needed
+        return
+    with global_compiler_lock, ExitStack() as stack:
+        for owner, name, instead in changes:
+            had = vars(owner).get(name)
+            setattr(owner, name, instead)
+            stack.callback(*((delattr, owner, name) if had is None else (setattr, owner, name, had)))
+        yield
