@@ -35,7 +35,7 @@ from tinyinterp.schema import Activation, BuiltinOperator, TensorType
 from .contract import Arg, Call, Kernel, Op, Operand, Shape
 from .jit import DISABLED
 from .machine import address, f32, round_away
-from .micro.copy import copy_runs
+from .micro.copy import copy_runs, rescale_bytes
 from .movement import BYTES, PLAIN, axis_of, copy_run, integers, names, of_types, pair, raw, same_quantization, scalar
 from .numerics import clamp
 
@@ -210,6 +210,22 @@ def join_runs(outer: int, sizes: Any, y: Any, *xs: Any) -> None:
         to += n
 
 
+def join_rescaled_runs(outer: int, sizes: Any, factors: Any, shifts: Any, equal: Any, zero: int, y: Any, *xs: Any) -> None:
+    """The same for uint8 at other scales, by vectors."""
+    line = 0
+    for i in range(len(xs)):
+        line += int(sizes[i])
+    to = address(y)
+    for i in range(len(equal)):
+        n = int(sizes[i])
+        if equal[i] != 0:
+            copy_runs(to, line, address(xs[i]), n, outer, n)
+        else:
+            for k in range(outer):
+                rescale_bytes(to + k * line, address(xs[i]) + k * n, n, factors[i], shifts[i], zero)
+        to += n
+
+
 def cut_runs(outer: int, sizes: Any, x: Any, *ys: Any) -> None:
     """The same out of x."""
     line = 0
@@ -223,8 +239,22 @@ def cut_runs(outer: int, sizes: Any, x: Any, *ys: Any) -> None:
 
 
 # -------------------------------------------------------------------------------------------------------------- op
+def moderate(call: Call) -> bool:
+    """They differ, and no byte of any input comes near the bounds of int32."""
+    if DISABLED or not differ(call):
+        return False
+    _, _, factors, shifts, *_ = rescaled_args(call, None)
+    with np.errstate(all="ignore"):
+        ends = np.abs(np.array([shifts, f32(255) * factors + shifts]))
+    return bool((ends < 2**30).all())
+
+
 def joins(types: Sequence[TensorType]) -> tuple[Kernel, Kernel]:
-    when = of_types(types)
+    typed = of_types(types)
+
+    def when(call: Call) -> bool:
+        return typed(call) and not (call.operator.code == BuiltinOperator.CONCATENATION and differ(call))
+
     return (Kernel("join_runs", join_runs, join_args, when=lambda call: when(call) and not DISABLED),
             Kernel("join", join, join_args, when=when))
 
@@ -242,7 +272,9 @@ def differ(call: Call) -> bool:
 
 CONCATENATION = Op(
     BuiltinOperator.CONCATENATION, (1, MANY), (1, 1), names(JOINED), joined,
-    (Kernel("join_rescaled", join_rescaled, rescaled_args, when=differ), *joins(JOINED)),
+    (Kernel("join_rescaled_runs", join_rescaled_runs, rescaled_args, when=moderate),
+     Kernel("join_rescaled", join_rescaled, rescaled_args, when=differ),
+     *joins(JOINED)),
     "LiteRT tflite/kernels/concatenation.cc, internal/reference/concatenation.h")
 
 PACK = Op(

@@ -87,3 +87,29 @@ def tile(size: int, n: int, lanes: int) -> Callable[..., Any]:
             code.store(value, target + target_step * r)
 
     return turn
+
+
+@microkernel("int64", "int64", "int64", "float32", "float32", "int64")
+def rescale_bytes(code: Code, target: Value, source: Value, size: Value, factor: Value, shift: Value, zero: Value) -> None:
+    """y = clamp(round(x * factor + shift) + zero, 0, 255) of `size` bytes, half away from zero, with two roundings before.
+    The caller has seen that nothing leaves int32. The last vector overlaps the one before."""
+    lanes = 16
+    byte, whole, real = code.vector(code.I8, lanes), code.vector(code.I32, lanes), code.vector(code.F32, lanes)
+    times, plus, nothing = code.splat(factor, real), code.splat(shift, real), code.splat(code.convert(zero, code.I32), whole)
+
+    def run(offset: Value, mask: Value | None) -> None:
+        at = source + offset
+        x = code.load(at, byte) if mask is None else code.load_masked(at, byte, mask)
+        value = code.convert(code.convert(x, whole, False), real) * times + plus
+        y = code.convert(code.call(f"llvm.round.v{lanes}f32", real, value), whole) + nothing
+        y = code.convert(code.least(code.constant(255, whole), code.most(code.constant(0, whole), y)), byte)
+        if mask is None:
+            code.store(y, target + offset)
+        else:
+            code.store_masked(y, target + offset, mask)
+
+    with code.either(code.less(size, code.constant(lanes))) as (few, enough):
+        with few:
+            run(code.constant(0), code.first(size, lanes))
+        with enough, code.loop((size + (lanes - 1)) / lanes) as i:
+            run(code.least(i * lanes, size - lanes), None)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.harness import check, cut, operators, ours
+from tests.harness import check, cut, every_kernel, operators, ours, random_value
 from tinyinterp.errors import QuantError, ShapeError, UnsupportedOpError
+from tinyinterp.kernels.jit import DISABLED
 from tinyinterp.schema import Activation, Model, options
 from tinyinterp.schema.build import one_op, tensor
 
@@ -67,6 +68,20 @@ def test_by_hand() -> None:
     # 0.5 * 3 = 1.5 is 6 quarters, and a zero point of 10 more; the second input is at the output's scale already.
     mixed = concat([[1], [1]], 0, "uint8", [0.5, 0.25, 0.25], [0, 10, 10])
     assert ours(mixed, [3], [7])[0].tolist() == [16, 7]
+
+
+def test_every_kernel() -> None:
+    """Runs of every length; uint8 at scales and zero points of their own, which saturate at both ends."""
+    rng = np.random.default_rng(6)
+    for n in (1, 2, 3, 7, 8, 15, 16, 17, 33, 64, 100, 130, 5000):
+        shapes = [(2, 3, n), (2, 3, 2 * n + 1), (2, 3, 1)]
+        for dtype in ("int8", "float32"):
+            values = [random_value(dtype, s, rng) for s in shapes]
+            assert every_kernel(concat(shapes, 2, dtype), "reference", *values) == 2 - DISABLED
+        values = [random_value("uint8", s, rng) for s in shapes]
+        model = concat(shapes, 2, "uint8", [0.1, 0.03, 0.05, 0.05], [3, 250, 128, 128])
+        assert every_kernel(model, "reference", *values) >= 2 - DISABLED
+        assert every_kernel(split_v([2, 3, n + 4], 2, [n, 3, 1]), "reference", random_value("float32", (2, 3, n + 4), rng)) >= 1
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int8", "uint8", "int16", "int32", "int64", "bool", "float16", "uint32"])
