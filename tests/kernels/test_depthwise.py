@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.harness import check, compare, models, ours
+from tests.harness import check, compare, every_kernel, models, ours, random_value
 from tests.kernels.images import bias, image, numerics, real, run_all, special, weights
 from tinyinterp.errors import ShapeError, UnsupportedOpError
 from tinyinterp.schema import Activation, Model, Padding, options
@@ -113,6 +113,18 @@ def test_special_values() -> None:
         model = one_op("DEPTHWISE_CONV_2D", inputs, [image("y", "float32", (1, 5, 5, 4 * multiple))],
                        options.DepthwiseConv2DOptions(SAME, 1, 1, multiple))
         check(model, ("reference", "default"), runs=1)
+
+
+def test_columns() -> None:
+    """Images of one to three columns: groups are narrower, and a column of floats is taken for a row."""
+    for x, window, stride, dilation, pad in (((21, 1, 40), (9, 1), 1, 1, SAME), ((20, 1, 17), (9, 1), 2, 1, SAME),
+                                             ((22, 1, 8), (3, 1), 1, 3, VALID),
+                                             ((9, 2, 33), (3, 3), 1, 1, SAME), ((9, 5, 20), (3, 3), 2, 1, SAME)):
+        for dtype in ("float32", "int8"):
+            model = depthwise(dtype, x, 1, window, stride, dilation, pad)
+            for threads in (1, 2):
+                check(model, ("default",), threads=threads, runs=1)
+            assert every_kernel(model, "default", random_value(dtype, (2, *x), np.random.default_rng(5))) >= 1
 
 
 def test_threads() -> None:
