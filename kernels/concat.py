@@ -243,7 +243,8 @@ def moderate(call: Call) -> bool:
     """They differ, and no byte of any input comes near the bounds of int32."""
     if DISABLED or not differ(call):
         return False
-    _, _, factors, shifts, *_ = rescaled_args(call, None)
+    given_args: tuple[Any, ...] = rescaled_args(call, None)
+    factors, shifts = given_args[2:4]
     with np.errstate(all="ignore"):
         ends = np.abs(np.array([shifts, f32(255) * factors + shifts]))
     return bool((ends < 2**30).all())
