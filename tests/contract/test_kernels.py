@@ -1,4 +1,7 @@
-"""What every kernel of every op promises: the bytes of its definition, its own memory only, and no trace of how it was shared."""
+"""What every kernel of every op promises: the bytes of its definition, its own memory only, and no trace of how it was shared.
+
+TINYINTERP_THOROUGH=1 takes all types that there are examples of, instead of float32 and int8.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,8 @@ DEFINITIONS = frozenset((
 FORCED = ("vnni", "avx512", "avx2", "portable")  # the best of this processor runs in every other test
 SOME = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "SQRT", "MEAN")
 
+THOROUGH = os.environ.get("TINYINTERP_THOROUGH", "") not in ("", "0")  # all types, minutes from an empty cache
+
 native = pytest.mark.skipif(jit.DISABLED, reason="calls machine code")
 
 
@@ -68,6 +73,13 @@ def contract(models: Iterable[Model], threads: Sequence[int] = (2, 3, 7)) -> lis
     return names
 
 
+def chosen(name: str) -> list[Model]:
+    """The examples of an op: float32 and int8, which have all the forms that the other types have, or all of them."""
+    models = examples()[name]
+    usual = [m for m in models if m.subgraphs[0].tensors[0].type.name in ("FLOAT32", "INT8")]
+    return list(models if THOROUGH else usual or models)
+
+
 def test_every_op_has_an_example() -> None:
     assert set(NAMES) == set(examples())
 
@@ -76,7 +88,7 @@ def test_every_op_has_an_example() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_contract(name: str) -> None:
     known = next(op for op in OPS if op.name == name).known is not nothing_known  # shapes alone may tell: nothing runs
-    assert contract(examples()[name]) or known
+    assert contract(chosen(name)) or known
 
 
 @native
@@ -97,8 +109,8 @@ def run_some(level: str) -> None:
     assert jit.level() == level
     names = []
     for name in SOME:
-        chosen = [m for m in examples()[name] if m.subgraphs[0].tensors[0].type.name in ("FLOAT32", "INT8")]
-        names += contract(chosen[:2] + chosen[4:5], threads=(3,))
+        models = chosen(name)
+        names += contract(models[:1] + models[-2:-1] * (len(models) > 2), threads=(3,))
     print(*dict.fromkeys(names))
     assert any(name.endswith(f"_{level}") for name in names) or level == "portable", names
 
