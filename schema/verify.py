@@ -23,7 +23,6 @@ import os
 import sys
 from collections.abc import Callable
 from functools import cache
-from importlib import machinery
 from struct import Struct, calcsize
 from typing import Any, NoReturn, TypeAlias
 
@@ -207,20 +206,22 @@ def _plan(data: memoryview, size: int, layout: Layout, vtable: int, pos: int, pl
 
 @cache
 def _accessors() -> Any:
-    """`tflite.Model`: its file alone, since importing the package reads 180 of them, 30 ms."""
-    if "tflite" in sys.modules:
-        return sys.modules["tflite"].Model
-    found = machinery.PathFinder.find_spec("tflite")
-    if found is None or found.origin is None:
-        import tflite
+    """`tflite.Model`: its file alone, since importing the package reads 180 of them, 30 ms; and since a folder that is called
+    tflite, such as LiteRT's, may stand before the package."""
+    loaded = getattr(sys.modules.get("tflite"), "Model", None)
+    if hasattr(loaded, "ModelBufferHasIdentifier"):
+        return loaded
+    for folder in sys.path:
+        file = os.path.join(folder, "tflite", "Model.py")
+        if os.path.isfile(file):
+            spec = importlib.util.spec_from_file_location("tinyinterp.schema.tflite_model", file)
+            assert spec is not None and spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            return module.Model
+    from tflite import Model
 
-        return tflite.Model
-    file = os.path.join(os.path.dirname(found.origin), "Model.py")
-    spec = importlib.util.spec_from_file_location("tinyinterp.schema.tflite_model", file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Model
+    return Model
 
 
 def _dtype(code: str) -> np.dtype[Any]:
