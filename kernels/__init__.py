@@ -1,59 +1,66 @@
-"""The arithmetic: one operator family a file. OPS is the table of contents."""
+"""The arithmetic: one operator family a file. OPS is the table of contents.
+
+A family is imported when the first of its ops is asked for: `op_of` for one, OPS for all.
+"""
 
 if __name__ != "tinyinterp.kernels":
     raise ImportError("import tinyinterp.kernels, not kernels: the folder is linked into the package")
 
-from .activation import HARD_SWISH, LEAKY_RELU, LOGISTIC, RELU, RELU6, RELU_0_TO_1, RELU_N1_TO_1, TANH
-from .add_sub import ADD, SUB
-from .arg import ARG_MAX, ARG_MIN
-from .cast import CAST
-from .concat import CONCATENATION, PACK, SPLIT, SPLIT_V, UNPACK
-from .contract import Op
-from .conv import CONV_2D
-from .densify import DENSIFY
-from .depthwise import DEPTHWISE_CONV_2D
-from .detection import DETECTION_POSTPROCESS
-from .elementwise import MAXIMUM, MINIMUM, SQUARED_DIFFERENCE
-from .extremes import REDUCE_MAX, REDUCE_MIN
-from .fully_connected import FULLY_CONNECTED
-from .gather import GATHER, TILE
-from .l2_normalization import L2_NORMALIZATION
-from .mul_div import DIV, MUL
-from .pad import MIRROR_PAD, PAD, PADV2
-from .pool import AVERAGE_POOL_2D, MAX_POOL_2D
-from .prelu import PRELU
-from .quantize import DEQUANTIZE, QUANTIZE
-from .reduce import MEAN, SUM
-from .reshape import EXPAND_DIMS, RESHAPE, SQUEEZE
-from .resize import RESIZE_BILINEAR, RESIZE_NEAREST_NEIGHBOR
-from .shape import SHAPE
-from .slice import SLICE, STRIDED_SLICE
-from .softmax import SOFTMAX
-from .transpose import DEPTH_TO_SPACE, SPACE_TO_DEPTH, TRANSPOSE
-from .transpose_conv import TRANSPOSE_CONV
-from .unary import ABS, CEIL, COS, EXP, FLOOR, LOG, NEG, ROUND, RSQRT, SIN, SQRT, SQUARE
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-OPS: tuple[Op, ...] = (
-    CONV_2D,
-    DEPTHWISE_CONV_2D,
-    TRANSPOSE_CONV,
-    FULLY_CONNECTED,
-    AVERAGE_POOL_2D, MAX_POOL_2D,
-    RESIZE_BILINEAR, RESIZE_NEAREST_NEIGHBOR,
-    ADD, SUB, MUL, DIV, MAXIMUM, MINIMUM, SQUARED_DIFFERENCE, PRELU,
-    RELU, RELU6, RELU_N1_TO_1, RELU_0_TO_1, LEAKY_RELU, LOGISTIC, TANH, HARD_SWISH,
-    ABS, NEG, SQUARE, SQRT, RSQRT, EXP, LOG, SIN, COS, FLOOR, CEIL, ROUND,
-    QUANTIZE, DEQUANTIZE,
-    RESHAPE, SQUEEZE, EXPAND_DIMS, SHAPE,
-    PAD, PADV2, MIRROR_PAD,
-    CONCATENATION, PACK, UNPACK, SPLIT, SPLIT_V,
-    SLICE, STRIDED_SLICE,
-    TRANSPOSE, DEPTH_TO_SPACE, SPACE_TO_DEPTH,
-    GATHER, TILE,
-    DENSIFY,
-    DETECTION_POSTPROCESS,
-    MEAN, SUM, REDUCE_MAX, REDUCE_MIN,
-    SOFTMAX, L2_NORMALIZATION,
-    ARG_MAX, ARG_MIN,
-    CAST,
-)
+from tinyinterp.schema import BuiltinOperator
+
+from .contract import Op
+
+if TYPE_CHECKING:
+    OPS: tuple[Op, ...]
+
+CONTENTS = {  # file: its ops
+    "conv": "CONV_2D",
+    "depthwise": "DEPTHWISE_CONV_2D",
+    "transpose_conv": "TRANSPOSE_CONV",
+    "fully_connected": "FULLY_CONNECTED",
+    "pool": "AVERAGE_POOL_2D MAX_POOL_2D",
+    "resize": "RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR",
+    "add_sub": "ADD SUB",
+    "mul_div": "MUL DIV",
+    "elementwise": "MAXIMUM MINIMUM SQUARED_DIFFERENCE",
+    "prelu": "PRELU",
+    "activation": "RELU RELU6 RELU_N1_TO_1 RELU_0_TO_1 LEAKY_RELU LOGISTIC TANH HARD_SWISH",
+    "unary": "ABS NEG SQUARE SQRT RSQRT EXP LOG SIN COS FLOOR CEIL ROUND",
+    "quantize": "QUANTIZE DEQUANTIZE",
+    "reshape": "RESHAPE SQUEEZE EXPAND_DIMS",
+    "shape": "SHAPE",
+    "pad": "PAD PADV2 MIRROR_PAD",
+    "concat": "CONCATENATION PACK UNPACK SPLIT SPLIT_V",
+    "slice": "SLICE STRIDED_SLICE",
+    "transpose": "TRANSPOSE DEPTH_TO_SPACE SPACE_TO_DEPTH",
+    "gather": "GATHER TILE",
+    "densify": "DENSIFY",
+    "detection": "TFLite_Detection_PostProcess",
+    "reduce": "MEAN SUM",
+    "extremes": "REDUCE_MAX REDUCE_MIN",
+    "softmax": "SOFTMAX",
+    "l2_normalization": "L2_NORMALIZATION",
+    "arg": "ARG_MAX ARG_MIN",
+    "cast": "CAST",
+}
+FILES = {name: file for file, names in CONTENTS.items() for name in names.split()}
+
+
+@cache
+def op_of(code: BuiltinOperator | str) -> Op | None:
+    """The op of a builtin, or of a custom op's code; None when there is none."""
+    file = FILES.get(code if isinstance(code, str) else code.name)
+    family = vars(import_module(f".{file}", __name__)).values() if file else ()
+    return next((op for op in family if isinstance(op, Op) and op.code == code), None)
+
+
+def __getattr__(name: str) -> Any:
+    if name != "OPS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    codes = [BuiltinOperator.__members__.get(name, name) for name in FILES]
+    globals()["OPS"] = found = tuple(op for op in map(op_of, codes) if op is not None)
+    return found

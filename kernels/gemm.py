@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
+
+from tinyinterp.schema.frozen import record
 
 from . import jit
 from .contract import DELEGATE, Arg, Call, Kernel, Maker, Scratch
@@ -35,7 +36,7 @@ TILES = {"avx512": {(64, 6): 1.0, (48, 8): 1.02, (32, 12): 1.05, (32, 8): 1.06, 
 LANES = {"avx512": 16, "avx2": 8, "portable": 4}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Product:
     """A convolution as a product of matrices: what the drivers need to know of it."""
 

@@ -15,7 +15,6 @@ This file and `micro/` are the only ones that name Numba or llvmlite.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import inspect
 import os
 import sys
@@ -28,6 +27,11 @@ from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+try:
+    from _blake2 import blake2b  # hashlib's own, without OpenSSL, which takes 3 ms to load
+except ImportError:
+    from hashlib import blake2b
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +89,10 @@ def answers(run: Callable[..., Any]) -> bool:
 
 
 # ------------------------------------------------------------------------------------------------ the key of the cache
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=32).digest()
+
+
 def fingerprint(function: Callable[..., Any], seen: set[Any] | None = None) -> str:
     """All that a compiled body depends on: its byte code, and every function and constant that it reaches."""
     seen = set() if seen is None else seen
@@ -97,7 +105,7 @@ def fingerprint(function: Callable[..., Any], seen: set[Any] | None = None) -> s
     if not hasattr(function, "__instruction__"):
         parts.append(_text(function.__code__, seen))
         parts += [f"{name} {_text(value, seen)}" for name, value in sorted(_reached(function).items())]
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+    return _digest(repr(parts).encode()).hex()
 
 
 def _text(value: Any, seen: set[Any]) -> str:
@@ -108,7 +116,7 @@ def _text(value: Any, seen: set[Any]) -> str:
         names = (value.co_varnames, value.co_names, value.co_freevars)
         return f"{value.co_code.hex()} {names} {_text(value.co_consts, seen)}"
     if isinstance(value, np.ndarray):
-        return f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
+        return f"{value.dtype} {value.shape} {_digest(value.tobytes()).hex()}"
     if isinstance(value, dict):
         return repr([(repr(k), _text(v, seen)) for k, v in value.items()])
     if isinstance(value, (tuple, list)):
@@ -123,7 +131,7 @@ def _vocabulary() -> str:
     """The source of `micro/`: microkernels are built by its classes, which byte code does not show."""
     micro = os.path.join(os.path.dirname(__file__), "micro")
     files = sorted(f for f in os.listdir(micro) if f.endswith(".py"))
-    return hashlib.sha256(b"".join(_bytes(os.path.join(micro, f)) for f in files)).hexdigest()
+    return _digest(b"".join(_bytes(os.path.join(micro, f)) for f in files)).hex()
 
 
 def _bytes(path: str) -> bytes:
@@ -142,12 +150,12 @@ def _reached(function: Callable[..., Any]) -> dict[str, Any]:
 def machine() -> str:
     """The versions and the processor that object code belongs to."""
     text = f"{ABI} {sys.version_info[:2]} {_version('numba')} {_version('llvmlite')} {processor()[0]}"
-    return hashlib.sha256(text.encode()).hexdigest()
+    return _digest(text.encode()).hex()
 
 
 def text_key(text: str) -> str:
-    """The cache key of LLVM assembly."""
-    return hashlib.sha256(f"{machine()} {text}".encode()).hexdigest()[:32]
+    """The cache key of code that this text tells apart."""
+    return _digest(f"{machine()} {text}".encode()).hex()[:32]
 
 
 def _version(package: str) -> str:
@@ -183,7 +191,7 @@ def read_cache(key: str) -> bytes | None:
 
 
 def _seal(key: str, code: bytes) -> bytes:
-    return hashlib.sha256(key.encode() + code).digest()
+    return _digest(key.encode() + code)
 
 
 def write_cache(key: str, code: bytes) -> None:
@@ -344,7 +352,7 @@ def address_of(kernel: Kernel, args: Sequence[Arg]) -> int:
     kinds = tuple(kind(a) for a in args)
     found = _addresses.get((kernel.run, kinds))
     if found is None:
-        key = hashlib.sha256(f"{machine()} {fingerprint(kernel.run)} {kinds}".encode()).hexdigest()[:32]
+        key = text_key(f"{fingerprint(kernel.run)} {kinds}")
         found = _addresses[kernel.run, kinds] = native(
             f"k_{key}", key, kernel.name, lambda: compile_kernel(kernel.run, kinds, f"k_{key}"))
     return found

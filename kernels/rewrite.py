@@ -22,14 +22,13 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import replace
 
 import numpy as np
 
 from tinyinterp.schema import Activation, BuiltinOperator, TensorType
+from tinyinterp.schema.frozen import changed as replace
 
 from .contract import Call
-from .elementwise import bound
 from .machine import f32
 from .numerics import BOUNDS, float_range
 
@@ -76,7 +75,11 @@ def clamp_of(call: Call) -> tuple[np.float32, np.float32] | None:
     if call.operator.code in CLAMPS:
         lo, hi = CLAMPS[call.operator.code]
         return f32(lo), f32(hi)
-    if call.operator.code not in (BuiltinOperator.MAXIMUM, BuiltinOperator.MINIMUM) or (i := bound(call)) is None:
+    if call.operator.code not in (BuiltinOperator.MAXIMUM, BuiltinOperator.MINIMUM):
+        return None
+    from .elementwise import bound
+
+    if (i := bound(call)) is None:
         return None
     value = f32(np.asarray(call.input(i).known).reshape(-1)[0]) + f32(0)  # -0 counts as 0
     if np.isnan(value):

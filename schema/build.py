@@ -11,7 +11,6 @@ True
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 from tinyinterp.schema.enums import BuiltinOperator, DimensionType, TensorType
+from tinyinterp.schema.frozen import changed as replace
 from tinyinterp.schema.frozen import record
 from tinyinterp.schema.layout import LAYOUTS, MEMBERS, OPTIONS_OF, VERSION
 from tinyinterp.schema.records import (
@@ -36,13 +36,14 @@ from tinyinterp.schema.records import (
 )
 from tinyinterp.schema.strings import pack_strings
 from tinyinterp.schema.verify import Node
-from tinyinterp.schema.writer import write
 
 TypeLike: TypeAlias = "TensorType | str | type | np.dtype[Any]"
 
 
 def build(model: Model) -> bytes:
     """The bytes of a .tflite file that `read` turns into an equal model."""
+    from tinyinterp.schema.writer import write  # with flatbuffers, which nobody needs who only reads
+
     codes: dict[tuple[BuiltinOperator, str, int], int] = {}
     groups: dict[str, int] = {}
     return write(
@@ -63,7 +64,8 @@ def build(model: Model) -> bytes:
             "metadata": [{"name": entry.name, "buffer": entry.buffer} for entry in model.metadata] or None,
             "signature_defs": [_signature(signature) for signature in model.signatures] or None,
             "external_buffers": [
-                {f.name: getattr(entry, f.name) for f in fields(entry)} | {"group": groups.setdefault(entry.group, len(groups))}
+                {name: getattr(entry, name) for name in entry.__match_args__}
+                | {"group": groups.setdefault(entry.group, len(groups))}
                 for entry in model.external_buffers
             ]
             or None,

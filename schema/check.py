@@ -11,14 +11,14 @@ SetTensorParametersReadOnly), tflite/core/tools/verifier.cc
 
 from __future__ import annotations
 
+from functools import cache
 from math import prod
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from tinyinterp.errors import ModelError, hint
 from tinyinterp.schema.enums import DimensionType, TensorType
-from tinyinterp.schema.layout import LAYOUTS
 from tinyinterp.schema.records import Array, Model, Operator, Quantization, Sparsity, Subgraph, Tensor
 from tinyinterp.schema.strings import string_ends
 
@@ -206,18 +206,16 @@ def _operand(indices: tuple[int, ...], label: str, least: int, count: int, place
     _invalid(indices[at], f"node {label}", count, f"{place}.{label}[{at}]")
 
 
-# The fields of options that name a subgraph to run.
-_CALLS = {
-    layout.record: tuple(field.name for field in layout.fields if "subgraph" in field.name)
-    for layout in LAYOUTS.values()
-    if layout.record is not None
-}
+@cache
+def _callers(record: type[Any]) -> tuple[str, ...]:
+    """The fields of options that name a subgraph to run."""
+    return tuple(name for name in getattr(record, "__match_args__", ()) if "subgraph" in name)
 
 
 def called(operator: Operator) -> tuple[int, ...]:
     """The subgraphs that an operator runs: `(1, 2)` for an IF of branches 1 and 2, `()` for most operators."""
     found: list[int] = []
-    for name in _CALLS.get(type(operator.options), ()):
+    for name in _callers(operator.options.__class__):
         value = getattr(operator.options, name)
         found += value if isinstance(value, tuple) else [value]
     return tuple(found)

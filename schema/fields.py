@@ -5,7 +5,6 @@ For a type checker each type is a plain Python type; for `layout.py` the name it
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from tinyinterp.schema.enums import StablehloPrecisionConfig
@@ -78,9 +77,13 @@ class Options:
         return {name: getattr(self, name) for name in names}
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
+        from dataclasses import FrozenInstanceError
+
         raise FrozenInstanceError(f"cannot assign to field {name!r}")
 
     def __delattr__(self, name: str) -> NoReturn:
+        from dataclasses import FrozenInstanceError
+
         raise FrozenInstanceError(f"cannot delete field {name!r}")
 
     def __eq__(self, other: object) -> bool:

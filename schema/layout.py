@@ -12,6 +12,7 @@ Source: google-ai-edge/LiteRT, tflite/converter/schema/schema.fbs (version 3d).
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 from tinyinterp.schema import enums, options
@@ -110,15 +111,28 @@ class Field:
     enum: type[IntEnum] | None
 
 
-@record(frozen=True, slots=True, eq=False)
 class Layout:
-    """A table with its fields worked out; `record` is the class of an options table."""
+    """A table, whose fields are worked out when they are first asked for; `record` is the class of an options table."""
 
-    name: str
-    fields: tuple[Field, ...]
-    by_slot: dict[int, Field]
-    defaults: dict[str, Any]
-    record: type[Any] | None
+    def __init__(self, name: str, record: type[Any] | None = None) -> None:
+        self.name, self.record = name, record
+
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        fields: list[Field] = []
+        slot = 0
+        for column, type, default in _written(TABLES[self.name]) if self.record is None else _of_record(self.record):
+            fields.append(_field(column, type, slot + (type in UNIONS), default))
+            slot = fields[-1].slot + 1
+        return tuple(fields)
+
+    @cached_property
+    def by_slot(self) -> dict[int, Field]:
+        return {field.slot: field for field in self.fields if field.kind != "deprecated"}
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        return {field.name: field.default for field in self.by_slot.values()}
 
 
 def _field(name: str, type: str, slot: int, default: Any = None) -> Field:
@@ -139,18 +153,6 @@ def _field(name: str, type: str, slot: int, default: Any = None) -> Field:
     return Field(name, slot, kind, code, "" if code and kind != "union" else inner, default, view, enum)
 
 
-def _layout(name: str, columns: list[tuple[str, str, Any]], record: type[Any] | None = None) -> Layout:
-    fields = []
-    slot = 0
-    for column, type, default in columns:
-        fields.append(_field(column, type, slot + (type in UNIONS), default))
-        slot = fields[-1].slot + 1
-    kept = [field for field in fields if field.kind != "deprecated"]
-    by_slot = {field.slot: field for field in kept}
-    defaults = {field.name: field.default for field in kept}
-    return Layout(name, tuple(fields), by_slot, defaults, record)
-
-
 def _written(text: str) -> list[tuple[str, str, Any]]:
     columns = []
     for column in text.split():
@@ -166,8 +168,8 @@ def _of_record(record: type[Any]) -> list[tuple[str, str, Any]]:
 
 
 MEMBERS = {union: tuple(names.split()) for union, names in UNIONS.items()}
-LAYOUTS = {name: _layout(name, _written(text)) for name, text in TABLES.items()} | {
-    name: _layout(name, _of_record(getattr(options, name)), getattr(options, name))
+LAYOUTS = {name: Layout(name) for name in TABLES} | {
+    name: Layout(name, getattr(options, name))
     for union in ("BuiltinOptions", "BuiltinOptions2")
     for name in MEMBERS[union]
 }

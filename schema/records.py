@@ -6,7 +6,6 @@ subgraph, -1 for an operand left out. Every index of a model that `read` gives i
 
 from __future__ import annotations
 
-from dataclasses import field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -48,13 +47,13 @@ class Quantization:
     and `zero_point` are empty here.
     """
 
-    scale: Array = field(default_factory=lambda: _NO_FLOATS)  # [n] float32; n is 0 when the tensor is not quantized
-    zero_point: Array = field(default_factory=lambda: _NO_LONGS)  # [n] int64
+    scale: Array = _NO_FLOATS  # [n] float32; n is 0 when the tensor is not quantized
+    zero_point: Array = _NO_LONGS  # [n] int64
     axis: int = 0
     block_size: int = 0
     block_scales: int | None = None  # the index of a tensor
-    minimum: Array = field(default_factory=lambda: _NO_FLOATS)  # the range seen in training, for information
-    maximum: Array = field(default_factory=lambda: _NO_FLOATS)
+    minimum: Array = _NO_FLOATS  # the range seen in training, for information
+    maximum: Array = _NO_FLOATS
     block_zero_points: int | None = None  # the index of a tensor, None for zero points of 0
     axes: tuple[int, ...] = ()  # of multi-axis quantization
 
@@ -83,8 +82,8 @@ class SparseLevel:
 
     format: DimensionType
     dense_size: int = 0
-    segments: Array = field(default_factory=lambda: _NO_LONGS)  # int32, uint16 or uint8, as in the file
-    indices: Array = field(default_factory=lambda: _NO_LONGS)
+    segments: Array = _NO_LONGS  # int32, uint16 or uint8, as in the file
+    indices: Array = _NO_LONGS
 
     def __eq__(self, other: object) -> bool:
         return _same(self, other)
@@ -208,7 +207,7 @@ class Model:
     buffers: tuple[Array, ...]  # uint8, read-only, on the file's bytes; empty when a buffer has no data
     signatures: tuple[Signature, ...] = ()
     metadata: tuple[Metadata, ...] = ()
-    external_buffers: tuple[ExternalBuffer, ...] = field(default=())
+    external_buffers: tuple[ExternalBuffer, ...] = ()
 
     def constant(self, tensor: Tensor) -> Array | None:
         """The tensor's elements as a read-only array of its shape, or None when it is not a constant.

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .errors import ModelError, UnsupportedOpError, hint
+from .kernels import op_of
 from .kernels.contract import Op
 from .schema import BuiltinOperator, Model, Operator, Tensor, TensorType
 from .schema.frozen import record
@@ -57,11 +58,7 @@ class Graph:
 
 def link(model: Model, subgraph: int = 0, ops: Sequence[Op] | None = None) -> Graph:
     """The graph of one subgraph of a model, with the ops that run it (`ops`: all of tinyinterp's unless given)."""
-    if ops is None:
-        from .kernels import OPS
-
-        ops = OPS
-    by_code = {op.code: op for op in ops}
+    found = op_of if ops is None else {op.code: op for op in ops}.get
     part = model.subgraphs[subgraph]
     constants = {}
     written = {*part.inputs, *(t for operator in part.operators for t in operator.outputs)}
@@ -74,8 +71,7 @@ def link(model: Model, subgraph: int = 0, ops: Sequence[Op] | None = None) -> Gr
             constants[i].flags.writeable = False
     linked = []
     for i, operator in enumerate(part.operators):
-        op = by_code.get(operator.custom_code or operator.code)
-        linked.append(Linked(i, operator, op))
+        linked.append(Linked(i, operator, found(operator.custom_code or operator.code)))
     return Graph(part.name, part.tensors, part.inputs, part.outputs, tuple(linked), constants)
 
 
