@@ -33,11 +33,20 @@ class Slot(NamedTuple):
     shape: tuple[int, ...]
 
 
+ROOM = 1 << 16  # bytes of its stack that a thread lends to the kernel it runs
+
+
 class Scratch(NamedTuple):
-    """Memory that a kernel needs during its own step only."""
+    """Memory that a kernel needs during its own step only, of each thread's own: on its stack up to ROOM bytes in all, as
+    any local array would be, and in the arena beyond."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of one thread's part, a multiple of 64."""
+        return -(-math.prod(self.shape) * self.dtype.itemsize // 64) * 64
 
 
 Arg = Slot | Scratch | np.ndarray | np.generic | int | float
@@ -192,9 +201,9 @@ class Kernel:
 
     `run(*args)` gets the arguments that `args(call, params)` lists, in that order: a `Slot` or an array arrives as an
     array, a number as a number. When its last parameters are named `begin, end` it computes that share of
-    `split(call)` independent units (0: never shared among threads); a further `thread` is the thread's number, to find
-    its own part of a `Scratch`. It allocates nothing and returns nothing, or, with
-    the annotation `-> int`, a `Status` for values it refuses, before its first write.
+    `split(call)` independent units (0: never shared among threads). A `Scratch` arrives as an array of the thread's own.
+    It allocates nothing and returns nothing, or, with the annotation `-> int`, a `Status` for values it refuses, before
+    its first write.
     """
 
     name: str

@@ -113,13 +113,14 @@ def quantized_args(axis: int) -> Callable[[Call, None], tuple[Arg, ...]]:
 
 
 def matrix_args(call: Call, params: None) -> tuple[Arg, ...]:
-    """As `float_args`, with w as a matrix beside its window, memory for every pixel's cells, and how many products are
-    summed at a time."""
+    """As `float_args`, with w as a matrix beside its window, memory for a pixel's cells, and how many products are summed
+    at a time."""
     x, w, y = call.input(0), call.input(1), call.output
     depth, pixels = w.shape[1] * w.shape[2] * w.shape[3], y.size // y.shape[3]
     lo, hi = float_range(call.options.fused_activation_function, call)
     return (x.view(), w.view(w.shape[0], depth), bias_or_zeros(call, w.shape[0], np.float32), w.shape[1], w.shape[2],
-            *window(call), Scratch(np.dtype(np.float32), (pixels, depth)), block_of(w.shape[0], pixels, depth), lo, hi, y.view())
+            *window(call), Scratch(np.dtype(np.float32), (1, depth)), pixels, block_of(w.shape[0], pixels, depth),
+            lo, hi, y.view())
 
 
 def rows(call: Call) -> int:
@@ -175,8 +176,8 @@ def conv_float_delegate(x: Any, w: Any, bias: Any, sh: int, sw: int, dh: int, dw
 
 
 def conv_float_builtin(x: Any, w: Any, bias: Any, kh: int, kw: int, sh: int, sw: int, dh: int, dw: int, top: int, left: int,
-                       cells: Any, block: int, lo: Any, hi: Any, y: Any, begin: int, end: int) -> None:
-    """The definition, builtin order, for one group. w: [O, KH * KW * C], cells: [pixels of y, KH * KW * C], where a cell
+                       cells: Any, pixels: int, block: int, lo: Any, hi: Any, y: Any, begin: int, end: int) -> None:
+    """The definition, builtin order, for one group. w: [O, KH * KW * C], cells: [1, KH * KW * C] of a pixel, where one
     outside the image is 0."""
     channels = x.shape[3]
     for row in range(begin, end):
@@ -187,10 +188,10 @@ def conv_float_builtin(x: Any, w: Any, bias: Any, kh: int, kw: int, sh: int, sw:
                 r, s = i * sh + t // kw * dh - top, j * sw + t % kw * dw - left
                 inside = 0 <= r < x.shape[1] and 0 <= s < x.shape[2]
                 for c in range(channels):
-                    cells[pixel, t * channels + c] = x[n, r, s, c] if inside else f32(0)
+                    cells[0, t * channels + c] = x[n, r, s, c] if inside else f32(0)
             for o in range(y.shape[3]):
-                order = order_of(o, pixel, w.shape[0], cells.shape[0], w.shape[1])
-                y[n, i, j, o] = clamp(sum_of_products(w, o, cells, pixel, order, block) + bias[o], lo, hi)
+                order = order_of(o, pixel, w.shape[0], pixels, w.shape[1])
+                y[n, i, j, o] = clamp(sum_of_products(w, o, cells, 0, order, block) + bias[o], lo, hi)
 
 
 def conv_quantized(requantize: Callable[..., Any]) -> Callable[..., None]:

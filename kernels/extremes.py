@@ -43,7 +43,7 @@ from .axes import (
     without_zero_point,
 )
 from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op
-from .lanes import extreme_of_row, registers
+from .lanes import REGISTERS, extreme_of_row
 from .machine import f32, inline, xmax, xmin
 
 LOWEST, HIGHEST, INF = f32(-3.4028234663852886e38), f32(3.4028234663852886e38), f32(np.inf)
@@ -81,7 +81,7 @@ def delegate_args(call: Call, params: None) -> tuple[Arg, ...]:
 
 def rows_args(call: Call, params: None) -> tuple[Arg, ...]:
     *where, y = delegate_args(call, params)
-    return (*where, registers(call), y)
+    return (*where, REGISTERS, y)
 
 
 # --------------------------------------------------------------------------------------------------------- kernels
@@ -141,13 +141,13 @@ def extreme_rows(pick: Callable[..., Any], lanes: int) -> Callable[..., None]:
     """The definition, delegate, innermost dimension reduced: every lane starts with what the rows before gave."""
     extreme_of = extreme_of_row(pick, lanes)
 
-    def run(x: Any, table: Any, start: Any, v: Any, y: Any, begin: int, end: int, thread: int) -> None:
+    def run(x: Any, table: Any, start: Any, v: Any, y: Any, begin: int, end: int) -> None:
         for o in range(begin, end):
             first = first_of(table, o)
             m = start
             for b in range(table[2, 1]):
                 for c in range(table[2, 2]):
-                    m = extreme_of(x, first + b * table[3, 1] + c * table[3, 2], table[2, 3], m, v, thread)
+                    m = extreme_of(x, first + b * table[3, 1] + c * table[3, 2], table[2, 3], m, v)
             y[o] = m
 
     return run

@@ -1,11 +1,11 @@
 """Convolutions and products of matrices as tiles of a GEMM: the drivers around `micro/gemm_*.py`.
 
 A convolution is a product of two matrices: one row for each output pixel, one column for each output channel. The rows
-are never written out. When the window reaches over the edge, the image is copied once with its padding; then every pixel
-finds its values at the same distances from its own corner, and because channels lie beside each other a whole row of the
-window is one run: KH runs of KW * C values (with dilation or groups: KH * KW runs of C).
+are never written out. When the window reaches over the edge, a band of the image is copied with its padding, a few rows at
+a time; then every pixel finds its values at the same distances from its own corner, and because channels lie beside each
+other a whole row of the window is one run: KH runs of KW * C values (with dilation or groups: KH * KW runs of C).
 
-    for each block of pixels that fits the second-level cache:
+    for each block of pixels that fits the second-level cache, and whose band fits a thread's own memory:
         for each panel of NR channels:                 the panel's weights stay in the first-level cache
             for each tile of MR pixels of the block:   MR x NR results in registers
 
@@ -25,7 +25,7 @@ import numpy as np
 from tinyinterp.schema.frozen import record
 
 from . import jit
-from .contract import DELEGATE, Arg, Call, Kernel, Maker, Scratch
+from .contract import DELEGATE, ROOM, Arg, Call, Kernel, Maker, Scratch
 from .machine import address, copy_bytes, fill_bytes, inline
 
 BLOCK = 1 << 17  # bytes of pixels in a block
@@ -66,6 +66,31 @@ class Product:
         columns = max((self.y_shape[2] - 1) * sw + (kw - 1) * dw + 1, left + w)
         return None if (rows, columns) == (h, w) else (n, rows, columns, c, top, left)
 
+    @property
+    def edges(self) -> tuple[int, int, int, int]:
+        """(rows of an image with its padding, top, left, rows under a window): what `padded_rows` is told."""
+        _, tall, _, _, top, left = self.padded or (0, 0, 0, 0, 0, 0)
+        return tall, top, left, (self.w.shape[1] - 1) * self.window[2] + 1
+
+    def band(self, itemsize: int, first: np.ndarray, last: np.ndarray, most: int, room: int = ROOM,
+             more: int = 0) -> tuple[Scratch, int]:
+        """Memory for the padded rows of a block, and the tiles of a block: at most `most`, and so few that the rows fit
+        `room` or are at most twice those of one tile. first, last: distances in x of the pixels that begin and end each
+        tile; more: rows that a block touches beyond its windows."""
+        most = max(min(most, first.size), 1)
+        if self.padded is None:
+            return Scratch(np.dtype(np.uint8), (0, 0)), most
+        line = self.padded[2] * self.padded[3] * itemsize
+        low, high = first // line, last // line + self.edges[3] + more
+
+        def rows(tiles: int) -> int:
+            return int((high[tiles - 1 :] - low[: low.size - tiles + 1]).max())
+
+        limit = max(room // line, 2 * rows(1))
+        while most > 1 and rows(most) > limit:
+            most = -(-most * 3 // 4) if most > 4 else most - 1
+        return Scratch(np.dtype(np.uint8), (rows(most), line)), most
+
     def distances(self, itemsize: int, mr: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         """(x of every pixel [tiles * MR], y of every pixel [tiles * MR], runs of the window [taps], values in a run)."""
         (_, h, w, c), (sh, sw, dh, dw, _, _) = self.x_shape, self.window
@@ -92,20 +117,21 @@ def pack_f32(w: np.ndarray, bias: np.ndarray, groups: int, nr: int) -> np.ndarra
 
 
 @inline
-def pad_image(x: Any, image: Any, top: int, left: int, fill: int, itemsize: int, first: int, last: int) -> None:
-    """Copy x [N, H, W, C] into image [N, H', W', C] with `fill` bytes around; rows first to last of the image."""
-    row = image.shape[2] * image.shape[3] * itemsize
-    before, inside = left * image.shape[3] * itemsize, x.shape[2] * x.shape[3] * itemsize
-    for r in range(first, last):
-        n, i = r // image.shape[1], r % image.shape[1] - top
-        target = address(image) + r * row
+def padded_rows(x: Any, image: Any, tall: int, top: int, left: int, fill: int, itemsize: int, low: int, high: int) -> int:
+    """Copy rows low to high of x [N, H, W, C] with its padding, `tall` rows to an image, into image [rows, bytes]; the
+    address where row 0 would lie."""
+    row, before = image.shape[1], left * x.shape[3] * itemsize
+    inside = x.shape[2] * x.shape[3] * itemsize
+    for r in range(low, min(high, x.shape[0] * tall)):
+        n, i = r // tall, r % tall - top
+        target = address(image) + (r - low) * row
         if 0 <= i < x.shape[1]:
             fill_bytes(target, fill, before)
             copy_bytes(target + before, address(x) + (n * x.shape[1] + i) * inside, inside)
             fill_bytes(target + before + inside, fill, row - before - inside)
         else:
             fill_bytes(target, fill, row)
-
+    return address(image) - low * row
 
 
 @cache
@@ -115,21 +141,20 @@ def conv_gemm_f32(mr: int, nr: int, lanes: int, fused: bool) -> Callable[..., No
 
     tile = gemm_f32(mr, nr, lanes, fused)
 
-    def run(x: Any, image: Any, top: int, left: int, reach: int, w: Any, x_rows: Any, y_rows: Any, runs: Any, k: int,
-            block: int, by_panel: int, lo: Any, hi: Any, y: Any, begin: int, end: int, thread: int) -> None:
+    def run(x: Any, image: Any, tall: int, top: int, left: int, reach: int, w: Any, x_rows: Any, y_rows: Any, runs: Any,
+            k: int, block: int, by_panel: int, lo: Any, hi: Any, y: Any, begin: int, end: int) -> None:
         first, last = (0, x_rows.shape[0] // mr) if by_panel else (begin, end)
         panel0, panel1 = (begin, end) if by_panel else (0, w.shape[0] * w.shape[1])
         base = address(x)
-        if image.shape[1] > 0 and first < last:
-            base = address(image) + thread * image.shape[1] * image.shape[2] * image.shape[3] * image.shape[4] * 4
-            row = image.shape[3] * image.shape[4] * 4
-            pad_image(x, image[thread], top, left, 0, 4, x_rows[first * mr] // row,
-                      min(x_rows[last * mr - 1] // row + reach, image.shape[1] * image.shape[2]))
         out = y.shape[3] // w.shape[0]
         depth = runs.shape[0] * k
         at = first
         while at < last:
             count = min(block, last - at)
+            if image.shape[0] > 0:
+                row = image.shape[1]
+                base = padded_rows(x, image, tall, top, left, 0, 4, x_rows[at * mr] // row,
+                                   x_rows[(at + count) * mr - 1] // row + reach)
             for panel in range(panel0, panel1):
                 g, p = panel // w.shape[1], panel % w.shape[1]
                 for b in range(at, at + count):
@@ -157,11 +182,8 @@ def conv_gemm(name: str, product: Callable[[Call], Product], fits: Callable[[Cal
 
         def args(call: Call, params: None) -> tuple[Arg, ...]:
             x_rows, y_rows, runs, k = p.distances(4, mr)
-            n, rows, columns, c, top, left = p.padded or (0, 0, 0, 0, 0, 0)
-            image = Scratch(np.dtype(np.float32), (call.threads, n, rows, columns, c))
-            block = max(BLOCK // (mr * runs.size * k * 4), 1)
-            reach = (p.w.shape[1] - 1) * p.window[2] + 1
-            return (p.x, image, top, left, reach, pack_f32(p.w, p.bias, p.groups, nr), x_rows, y_rows * 4, runs, k, block,
+            image, block = p.band(4, x_rows[::mr], x_rows[mr - 1 :: mr], BLOCK // (mr * runs.size * k * 4))
+            return (p.x, image, *p.edges, pack_f32(p.w, p.bias, p.groups, nr), x_rows, y_rows * 4, runs, k, block,
                     int(by_panel), *clamp(call), p.y)
 
         return Kernel(f"{name}_gemm_{mr}x{nr}_float32_{call.numerics}_{isa}", conv_gemm_f32(mr, nr, LANES[isa], fused), args,

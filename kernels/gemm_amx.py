@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import jit
-from .contract import Arg, Call, Kernel, Maker, Scratch
-from .gemm import Product, pad_image
+from .contract import ROOM, Arg, Call, Kernel, Maker, Scratch
+from .gemm import Product, padded_rows
 from .gemm_int import bounded, known, panels_of, split_weights, wrapped
 from .machine import address, copy_bytes
 from .micro.gemm_amx import finish, gemm_amx, lane_order, tiles_off, tiles_on
@@ -93,21 +93,14 @@ def conv_amx_run(tail: str, signed: bool) -> Callable[..., None]:
     """The driver. units: pairs of tiles, or panels (by_panel)."""
     block, rows = gemm_amx(tail, signed), finish(tail, signed)
 
-    def run(x: Any, image: Any, top: int, left: int, reach: int, fill: int, w: Any, bias: Any, multiplier: Any, shift: Any,
-            starts: Any, x_rows: Any, y_rows: Any, stride: int, runs: Any, k: int, gathered: int, passes: int, windows: Any,
-            steps: int, sums: Any, config: Any, count: int, by_panel: int, y_zero: int, lo: int,
-            hi: int, y: Any, begin: int, end: int, thread: int) -> None:
+    def run(x: Any, sums: Any, windows: Any, image: Any, tall: int, top: int, left: int, reach: int, fill: int, w: Any,
+            bias: Any, multiplier: Any, shift: Any, starts: Any, x_rows: Any, y_rows: Any, stride: int, runs: Any, k: int,
+            gathered: int, passes: int, steps: int, config: Any, count: int, by_panel: int, y_zero: int, lo: int, hi: int,
+            y: Any, begin: int, end: int) -> None:
         first, last = (0, starts.shape[0] // 2) if by_panel else (begin, end)
         panel0, panel1 = (begin, end) if by_panel else (0, w.shape[0])
         base = address(x)
-        if image.shape[1] > 0 and first < last:
-            base = address(image) + thread * image.shape[1] * image.shape[2] * image.shape[3] * image.shape[4]
-            row = image.shape[3] * image.shape[4]
-            low = x_rows[first * 2, 0] if gathered else starts[first * 2]
-            high = x_rows[last * 2 - 1, 15] if gathered else starts[last * 2 - 1] + 15 * stride
-            pad_image(x, image[thread], top, left, fill, 1, low // row,
-                      min(high // row + reach, image.shape[1] * image.shape[2]))
-        here = address(windows) + thread * windows.shape[1] * windows.shape[2]
+        here = address(windows)
         taps = passes if gathered else runs.shape[0]
         none = address(config) + 64  # two zeros behind the configuration: gathered pixels are one run
         where = none if gathered else address(runs)
@@ -115,12 +108,17 @@ def conv_amx_run(tail: str, signed: bool) -> Callable[..., None]:
         size = address(multiplier[1:]) - address(multiplier) if w.shape[0] > 1 else 0
         each = (15 + taps * steps) // (taps * steps)  # pairs of rows to finish in a step
         tiles_on(address(config))
-        left, m_at, s_at, y_at, rows_at, columns = 0, address(multiplier), address(shift), address(y), address(y_rows), 32
-        own = address(sums) + thread * 8704
+        unfinished, m_at, s_at, y_at, rows_at, columns = 0, address(multiplier), address(shift), address(y), address(y_rows), 32
+        own = address(sums)
         turn = 0
         at = first
         while at < last:
             pairs = min(count, last - at)
+            if image.shape[0] > 0:
+                row = image.shape[1]
+                low = x_rows[at * 2, 0] if gathered else starts[at * 2]
+                high = x_rows[(at + pairs) * 2 - 1, 15] if gathered else starts[(at + pairs) * 2 - 1] + 15 * stride
+                base = padded_rows(x, image, tall, top, left, fill, 1, low // row, high // row + reach)
             if gathered:
                 for i in range(pairs * 32):
                     t, m = at * 2 + i // 16, i % 16
@@ -133,13 +131,13 @@ def conv_amx_run(tail: str, signed: bool) -> Callable[..., None]:
                     a1 = here + (b * 32 + 16) * stride if gathered else base + starts[2 * pair + 1]
                     now, before = own + turn * 4352, own + (1 - turn) * 4352
                     block(a0, a1, stride, where, taps, steps, address(w) + panel * depth, address(bias) + panel * 128, now,
-                          left, before, m_at, s_at, y_at, rows_at, before + 4096, columns, y_zero, lo, hi)
+                          unfinished, before, m_at, s_at, y_at, rows_at, before + 4096, columns, y_zero, lo, hi)
                     turn = 1 - turn
-                    left, columns = each, y.shape[3] - panel * 32
+                    unfinished, columns = each, y.shape[3] - panel * 32
                     m_at, s_at = address(multiplier) + panel * size, address(shift) + panel * 128
                     y_at, rows_at = address(y) + panel * 32, address(y_rows) + pair * 256
             at += pairs
-        if left > 0:
+        if unfinished > 0:
             before = own + (1 - turn) * 4352
             rows(before, m_at, s_at, y_at, rows_at, before + 4096, columns, y_zero, lo, hi)
         tiles_off()
@@ -177,7 +175,6 @@ def conv_amx(name: str, product: Callable[[Call], Product], fits: Callable[[Call
 def tile_args(call: Call, p: Product, at: Layout, tail: str, by_panel: bool, multiplier: np.ndarray,
               shift: np.ndarray) -> tuple[Arg, ...]:
     """The driver's arguments, weights packed."""
-    n, rows, columns, c, top, left = p.padded or (0, 0, 0, 0, 0, 0)
     x_zero, order = call.input(0).zero_point, lane_order(tail)
     low, high = split_weights(p.w.reshape(p.w.shape[0], -1), p.w_zero)
     taps = 1 if at.gathered else at.runs.size
@@ -188,16 +185,17 @@ def tile_args(call: Call, p: Product, at: Layout, tail: str, by_panel: bool, mul
         total += high.sum(axis=1, dtype=np.int64)
         runs = runs if at.gathered else np.concatenate([runs, runs])
     steps = at.stride // 64 if at.gathered else -(-at.k // 64)
-    count = min(max(BLOCK // (32 * steps * 64 * taps), 1), len(at.starts) // 2)
-    windows = Scratch(np.dtype(np.uint8), (call.threads, count * 32, at.stride) if at.gathered else (call.threads, 0, 0))
-    image = Scratch(np.dtype(np.uint8), (call.threads, n, rows, columns, c))
-    sums = Scratch(np.dtype(np.uint8), (call.threads, 8704))
+    sums = Scratch(np.dtype(np.uint8), (8704,))
+    first, last = (at.x_rows[:, 0], at.x_rows[:, 15]) if at.gathered else (at.starts, at.starts + 15 * at.stride)
+    image, count = p.band(1, first[::2], last[1::2], BLOCK // (32 * steps * 64 * taps), ROOM - sums.size - BLOCK * at.gathered,
+                          more=int(not at.gathered))  # the last pixels of a flat tile may reach around the edge
+    windows = Scratch(np.dtype(np.uint8), (count * 32, at.stride) if at.gathered else (0, 0))
     config = np.concatenate([CONFIG, np.zeros(16, np.uint8)])
 
     def lanes(values: np.ndarray) -> np.ndarray:
         return panels_of(values, 1, 32)[:, order]
 
-    return (p.x, image, top, left, (p.w.shape[1] - 1) * p.window[2] + 1, x_zero & 255, w,
+    return (p.x, sums, windows, image, *p.edges, x_zero & 255, w,
             lanes(wrapped(p.bias.astype(np.int64) - x_zero * total)), lanes(multiplier), lanes(shift), at.starts, at.x_rows,
-            at.y_rows, at.stride, runs, at.k, int(at.gathered), 1 if high is None else 2, windows, steps, sums, config, count,
+            at.y_rows, at.stride, runs, at.k, int(at.gathered), 1 if high is None else 2, steps, config, count,
             int(by_panel), call.output.zero_point, *quantized_range(call.options.fused_activation_function, call), p.y)

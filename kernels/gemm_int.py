@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from . import jit
-from .contract import Arg, Call, Kernel, Maker, Scratch
-from .gemm import BLOCK, Product, pad_image
+from .contract import Arg, Call, Kernel, Maker
+from .gemm import BLOCK, Product, padded_rows
 from .machine import address
 from .numerics import quantized_range
 
@@ -73,23 +73,22 @@ def conv_gemm_i8(mr: int, nr: int, level: str, tail: str, signed: bool, shifted:
 
     tile = gemm_i8(mr, nr, LANES[level], level in ("amx", "vnni"), tail, signed, shifted)
 
-    def run(x: Any, image: Any, top: int, left: int, reach: int, fill: int, w: Any, moved: int, bias: Any, multiplier: Any,
-            shift: Any, groups: int, x_rows: Any, y_rows: Any, runs: Any, k: int, quads: int, block: int, by_panel: int,
-            y_zero: int, lo: int, hi: int, y: Any, begin: int, end: int, thread: int) -> None:
+    def run(x: Any, image: Any, tall: int, top: int, left: int, reach: int, fill: int, w: Any, moved: int, bias: Any,
+            multiplier: Any, shift: Any, groups: int, x_rows: Any, y_rows: Any, runs: Any, k: int, quads: int, block: int,
+            by_panel: int, y_zero: int, lo: int, hi: int, y: Any, begin: int, end: int) -> None:
         first, last = (0, x_rows.shape[0] // mr) if by_panel else (begin, end)
         panel0, panel1 = (begin, end) if by_panel else (0, w.shape[0])
         base = address(x)
-        if image.shape[1] > 0 and first < last:
-            base = address(image) + thread * image.shape[1] * image.shape[2] * image.shape[3] * image.shape[4]
-            row = image.shape[3] * image.shape[4]
-            pad_image(x, image[thread], top, left, fill, 1, x_rows[first * mr] // row,
-                      min(x_rows[last * mr - 1] // row + reach, image.shape[1] * image.shape[2]))
         panels = w.shape[0] // groups
         out = y.shape[3] // groups
         size = address(multiplier[1:]) - address(multiplier) if w.shape[0] > 1 else 0
         at = first
         while at < last:
             count = min(block, last - at)
+            if image.shape[0] > 0:
+                row = image.shape[1]
+                base = padded_rows(x, image, tall, top, left, fill, 1, x_rows[at * mr] // row,
+                                   x_rows[(at + count) * mr - 1] // row + reach)
             for panel in range(panel0, panel1):
                 g, p = panel // panels, panel % panels
                 for b in range(at, at + count):
@@ -127,8 +126,7 @@ def conv_gemm_int(name: str, product: Callable[[Call], Product], fits: Callable[
 
         def args(call: Call, params: None) -> tuple[Arg, ...]:
             x_rows, y_rows, runs, k = p.distances(1, mr)
-            n, rows, columns, c, top, left = p.padded or (0, 0, 0, 0, 0, 0)
-            image = Scratch(np.dtype(np.uint8), (call.threads, n, rows, columns, c))
+            image, block = p.band(1, x_rows[::mr], x_rows[mr - 1 :: mr], BLOCK // (mr * runs.size * k))
             x_zero = call.input(0).zero_point
             low, high = parts
             w = pack_quads(low, p.groups, nr, runs.size)
@@ -139,8 +137,7 @@ def conv_gemm_int(name: str, product: Callable[[Call], Product], fits: Callable[
                 runs = np.concatenate([runs, runs])
             bias = wrapped(p.bias.astype(np.int64) - (x_zero + 128 * signed) * total)
             multiplier, shift = scales(call)
-            block = max(BLOCK // (mr * runs.size * k), 1)
-            return (p.x, image, top, left, (p.w.shape[1] - 1) * p.window[2] + 1, x_zero & 255, w, moved,
+            return (p.x, image, *p.edges, x_zero & 255, w, moved,
                     *(panels_of(v, p.groups, nr) for v in (bias, multiplier, shift)), p.groups, x_rows, y_rows, runs, k,
                     -(-k // 4), block, int(by_panel), call.output.zero_point,
                     *quantized_range(call.options.fused_activation_function, call), p.y)

@@ -36,7 +36,7 @@ except ImportError:
 if TYPE_CHECKING:
     from pathlib import Path
 
-from .contract import Arg, Kernel, Scratch, Slot
+from .contract import ROOM, Arg, Kernel, Scratch, Slot
 from .micro import image
 from .micro.cpu import LEVELS as LEVELS
 from .micro.cpu import isa as isa
@@ -48,13 +48,14 @@ from .micro.cpu import processor as processor
 FLAGS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False, "_nrt": False, "no_cpython_wrapper": True,
                          "no_cfunc_wrapper": True}
 DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-ABI = "4"  # part of every cache key: raise it when the record or the entry changes
+ABI = "5"  # part of every cache key: raise it when the record or the entry changes
 
 
 def kind(arg: Arg) -> str:
-    """The type of one argument as text: `int8[4]` for an array, `int64`, `float32` or `float64` for a number."""
+    """The type of one argument as text: `int8[4]` for an array, `own int8[4]` for one of each thread's own, `int64`,
+    `float32` or `float64` for a number."""
     if isinstance(arg, (Slot, Scratch, np.ndarray)):
-        return f"{_name(arg.dtype)}[{len(arg.shape)}]"
+        return f"{'own ' * isinstance(arg, Scratch)}{_name(arg.dtype)}[{len(arg.shape)}]"
     if isinstance(arg, np.float32):
         return "float32"
     return "float64" if isinstance(arg, (float, np.floating)) else "int64"
@@ -66,10 +67,12 @@ def _name(dtype: np.dtype[Any]) -> str:
 
 
 def words(args: Sequence[Arg], address: Callable[[Any], int], units: int) -> np.ndarray:
-    """The record: `address` tells where an array lies."""
+    """The record: `address` tells where an array lies; for a scratch, where the first thread's is, or how far into ROOM."""
     row: list[int] = []
     for arg in args:
-        if isinstance(arg, (Slot, Scratch, np.ndarray)):
+        if isinstance(arg, Scratch):
+            row += [address(arg), arg.size, *arg.shape]
+        elif isinstance(arg, (Slot, np.ndarray)):
             row += [address(arg), *arg.shape]
         elif isinstance(arg, (float, np.floating)):
             row.append(int(np.float64(arg).view(np.int64)))
@@ -79,7 +82,7 @@ def words(args: Sequence[Arg], address: Callable[[Any], int], units: int) -> np.
 
 
 def shares(run: Callable[..., Any]) -> bool:
-    """Whether the body takes `begin, end`, and perhaps `thread`."""
+    """Whether the body takes `begin, end`."""
     return "begin" in inspect.signature(run).parameters
 
 
@@ -212,9 +215,13 @@ def _entry(run: Callable[..., Any], kinds: Sequence[str]) -> str:
     lines, names, at = ["def entry(record, thread, threads):"], [], 0
     for i, text in enumerate(kinds):
         if text.endswith("]"):
-            dtype, ndim = text[:-1].split("[")
+            own, (dtype, ndim) = text.startswith("own "), text.removeprefix("own ")[:-1].split("[")
+            lines.append(f"    at = word(record, {at})")
+            if own:
+                at += 1
+                lines.append(f"    at += room() if at < {ROOM} else thread * word(record, {at})")
             dims = "".join(f"word(record, {at + 1 + d}), " for d in range(int(ndim)))
-            lines.append(f"    a{i} = array_{dtype}(word(record, {at}), ({dims}))")
+            lines.append(f"    a{i} = array_{dtype}(at, ({dims}))")
             at += 1 + int(ndim)
         else:
             lines.append(f"    a{i} = {'word' if text == 'int64' else text + '_word'}(record, {at})")
@@ -223,7 +230,6 @@ def _entry(run: Callable[..., Any], kinds: Sequence[str]) -> str:
     if shares(run):
         lines.append(f"    units = word(record, {at})")
         names += ["units * thread // threads", "units * (thread + 1) // threads"]
-        names += ["thread"] * ("thread" in inspect.signature(run).parameters)
     call = f"body({', '.join(names)})"
     lines += [f"    return {call}"] if answers(run) else [f"    {call}", "    return 0"]
     return "\n".join(lines)
@@ -411,8 +417,7 @@ def python_call(run: Callable[..., Any], args: Sequence[Any], units: int) -> int
     """What the native function does, in plain Python: for NUMBA_DISABLE_JIT=1 and for stepping through a definition."""
     views = [a.view(np.uint16) if isinstance(a, np.ndarray) and a.dtype == np.float16 else a for a in args]
     with np.errstate(all="ignore"):
-        share = [0, units] + [0] * ("thread" in inspect.signature(run).parameters)
-        result = run(*views, *share) if shares(run) else run(*views)
+        result = run(*views, 0, units) if shares(run) else run(*views)
     return int(result or 0)
 
 

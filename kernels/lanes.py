@@ -4,7 +4,7 @@ A register of L lanes (16 floats on AVX-512, 8 below) holds L partial results: l
 k + 2 L ... of the row, in one accumulator or in several in turn. At the end the lanes are joined by halving: each with
 the one L / 2 further, then L / 4, down to one.
 
-The row is x[first : first + n] of a flat array; the accumulators are v[t], a row of `registers(call)` for each thread.
+The row is x[first : first + n] of a flat array; the accumulators are v = `REGISTERS`.
 
 Source: XNNPACK src/f32-rsum, f32-rsum2, f32-raddstoreexpminusmax, f32-rminmax, src/xnnpack/simd.
 """
@@ -16,13 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from .contract import Call, Scratch
+from .contract import Scratch
 from .machine import f32, fma, inline
 
-
-def registers(call: Call) -> Scratch:
-    """Four accumulators of 16 lanes for each thread."""
-    return Scratch(np.dtype(np.float32), (max(1, call.threads), 64))
+REGISTERS = Scratch(np.dtype(np.float32), (64,))  # four accumulators of 16 lanes
 
 
 @inline
@@ -41,16 +38,16 @@ def plus_square_fused(acc: Any, x: Any) -> Any:
 
 
 def halving(join: Callable[..., Any]) -> Callable[..., Any]:
-    """(v, t, lanes) -> the first lanes of v[t] joined into one."""
+    """(v, lanes) -> the first lanes of v joined into one."""
 
     @inline
-    def halved(v: Any, t: Any, lanes: Any) -> Any:
+    def halved(v: Any, lanes: Any) -> Any:
         width = lanes // 2
         while width > 0:
             for k in range(width):
-                v[t, k] = join(v[t, k], v[t, k + width])
+                v[k] = join(v[k], v[k + width])
             width = width // 2
-        return v[t, 0]
+        return v[0]
 
     return halved
 
@@ -59,50 +56,50 @@ sum_of_lanes = halving(plus)
 
 
 @inline
-def sum_in_32(x: Any, first: Any, n: Any, v: Any, t: Any) -> Any:
+def sum_in_32(x: Any, first: Any, n: Any, v: Any) -> Any:
     """32 partial sums of the whole blocks of 32; where those end."""
     for k in range(32):
-        v[t, k] = f32(0)
+        v[k] = f32(0)
     end = n - n % 32
     for i in range(first, first + end, 32):
         for k in range(32):
-            v[t, k] = v[t, k] + x[i + k]
+            v[k] = v[k] + x[i + k]
     return end
 
 
 @inline
-def sum_row_avx512(x: Any, first: Any, n: Any, v: Any, t: Any) -> Any:
+def sum_row_avx512(x: Any, first: Any, n: Any, v: Any) -> Any:
     """Two accumulators over blocks of 32, a block of 16 to the first, joined, then the tail."""
-    i = sum_in_32(x, first, n, v, t)
+    i = sum_in_32(x, first, n, v)
     if n - i >= 16:
         for k in range(16):
-            v[t, k] = v[t, k] + x[first + i + k]
+            v[k] = v[k] + x[first + i + k]
         i += 16
     for k in range(16):
-        v[t, k] = v[t, 16 + k] + v[t, k]
+        v[k] = v[16 + k] + v[k]
     for k in range(n - i):
-        v[t, k] = v[t, k] + x[first + i + k]
-    return sum_of_lanes(v, t, 16)
+        v[k] = v[k] + x[first + i + k]
+    return sum_of_lanes(v, 16)
 
 
 def sum_in_four(lanes: int, add: Callable[..., Any]) -> Callable[..., Any]:
     """Four accumulators over blocks of 4 * lanes, left-over blocks to the first three, joined crosswise, then the tail."""
 
     @inline
-    def total(x: Any, first: Any, n: Any, v: Any, t: Any) -> Any:
+    def total(x: Any, first: Any, n: Any, v: Any) -> Any:
         for k in range(4 * lanes):
-            v[t, k] = f32(0)
+            v[k] = f32(0)
         whole, blocks = n - n % (4 * lanes), n - n % lanes
         for i in range(first, first + whole, 4 * lanes):
             for k in range(4 * lanes):
-                v[t, k] = add(v[t, k], x[i + k])
+                v[k] = add(v[k], x[i + k])
         for k in range(blocks - whole):
-            v[t, k] = add(v[t, k], x[first + whole + k])
+            v[k] = add(v[k], x[first + whole + k])
         for k in range(lanes):
-            v[t, k] = (v[t, k] + v[t, 2 * lanes + k]) + (v[t, lanes + k] + v[t, 3 * lanes + k])
+            v[k] = (v[k] + v[2 * lanes + k]) + (v[lanes + k] + v[3 * lanes + k])
         for k in range(n - blocks):
-            v[t, k] = add(v[t, k], x[first + blocks + k])
-        return sum_of_lanes(v, t, lanes)
+            v[k] = add(v[k], x[first + blocks + k])
+        return sum_of_lanes(v, lanes)
 
     return total
 
@@ -116,19 +113,19 @@ def sum_of_exponentials(lanes: int) -> Callable[..., Any]:
     """The sum inside SOFTMAX: two accumulators over blocks of 4 * lanes, joined, then single blocks and the tail."""
 
     @inline
-    def total(x: Any, first: Any, n: Any, v: Any, t: Any) -> Any:
+    def total(x: Any, first: Any, n: Any, v: Any) -> Any:
         for k in range(2 * lanes):
-            v[t, k] = f32(0)
+            v[k] = f32(0)
         end = n - n % (4 * lanes)
         for i in range(first, first + end, 2 * lanes):
             for k in range(2 * lanes):
-                v[t, k] = v[t, k] + x[i + k]
+                v[k] = v[k] + x[i + k]
         for k in range(lanes):
-            v[t, k] = v[t, k] + v[t, lanes + k]
+            v[k] = v[k] + v[lanes + k]
         for i in range(first + end, first + n, lanes):
             for k in range(min(lanes, first + n - i)):
-                v[t, k] = v[t, k] + x[i + k]
-        return sum_of_lanes(v, t, lanes)
+                v[k] = v[k] + x[i + k]
+        return sum_of_lanes(v, lanes)
 
     return total
 
@@ -140,22 +137,22 @@ def extreme_of_row(pick: Callable[..., Any], lanes: int) -> Callable[..., Any]:
     joined = halving(pick)
 
     @inline
-    def extreme(x: Any, first: Any, n: Any, start: Any, v: Any, t: Any) -> Any:
+    def extreme(x: Any, first: Any, n: Any, start: Any, v: Any) -> Any:
         for k in range(4 * lanes):
-            v[t, k] = start
+            v[k] = start
         end, tail = n - n % (4 * lanes), n - n % lanes
         for i in range(first, first + end, 4 * lanes):
             for k in range(4 * lanes):
-                v[t, k] = pick(v[t, k], x[i + k])
+                v[k] = pick(v[k], x[i + k])
         for k in range(lanes):
-            v[t, k] = pick(pick(v[t, k], v[t, lanes + k]), pick(v[t, 2 * lanes + k], v[t, 3 * lanes + k]))
+            v[k] = pick(pick(v[k], v[lanes + k]), pick(v[2 * lanes + k], v[3 * lanes + k]))
         for i in range(first + end, first + tail, lanes):
             for k in range(lanes):
-                v[t, k] = pick(v[t, k], x[i + k])
+                v[k] = pick(v[k], x[i + k])
         for i in range(first + tail, first + n):
             for k in range(lanes):
-                v[t, k] = pick(v[t, k], x[i])
-        return joined(v, t, lanes)
+                v[k] = pick(v[k], x[i])
+        return joined(v, lanes)
 
     return extreme
 

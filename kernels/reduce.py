@@ -57,11 +57,11 @@ from .axes import (
 )
 from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op
 from .lanes import (
+    REGISTERS,
     eigen_sum,
     plus,
     plus_square,
     plus_square_fused,
-    registers,
     squares_row_avx2,
     squares_row_avx512,
     sum_row_avx2,
@@ -104,7 +104,7 @@ def float_delegate_args(call: Call, params: None) -> tuple[Arg, ...]:
 
 def rows_args(call: Call, params: None) -> tuple[Arg, ...]:
     *where, y = float_delegate_args(call, params)
-    return (*where, registers(call), y)
+    return (*where, REGISTERS, y)
 
 
 def eigen_args(call: Call, params: None) -> tuple[Arg, ...]:
@@ -209,13 +209,13 @@ def mean_float_rows(x: Any, n: int, y: Any, begin: int, end: int) -> None:
 def sum_rows(sum_of: Callable[..., Any], fused: bool) -> Callable[..., None]:
     """The definition, delegate, innermost dimension reduced."""
 
-    def run(x: Any, table: Any, scale: Any, v: Any, y: Any, begin: int, end: int, thread: int) -> None:
+    def run(x: Any, table: Any, scale: Any, v: Any, y: Any, begin: int, end: int) -> None:
         for o in range(begin, end):
             first = first_of(table, o)
             acc = f32(0)
             for b in range(table[2, 1]):
                 for c in range(table[2, 2]):
-                    row = sum_of(x, first + b * table[3, 1] + c * table[3, 2], table[2, 3], v, thread)
+                    row = sum_of(x, first + b * table[3, 1] + c * table[3, 2], table[2, 3], v)
                     acc = fma(scale, row, acc) if fused else acc + row * scale
             y[o] = acc
 

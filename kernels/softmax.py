@@ -35,7 +35,7 @@ from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, 
 from .delegate import shaped
 from .fixed_point import exp_on_negative_values, leading_zeros, reciprocal
 from .float_math import HALF, LOG2E, ONE, ZERO, C
-from .lanes import registers, sum_of_exponentials
+from .lanes import REGISTERS, sum_of_exponentials
 from .machine import bits, expf, f32, fma, from_bits, inline, round_away, u32
 from .numerics import (
     INT32_MAX,
@@ -91,7 +91,7 @@ def builtin_args(call: Call, params: None) -> tuple[Arg, ...]:
 
 def delegate_args(call: Call, params: None) -> tuple[Arg, ...]:
     size = call.input(0).size
-    return call.input(0).view(size), depth(call), registers(call), call.output.view(size)
+    return call.input(0).view(size), depth(call), REGISTERS, call.output.view(size)
 
 
 def output_near(call: Call, scale: float, zero_point: int) -> None:
@@ -132,9 +132,9 @@ def vector_args(call: Call, params: None) -> tuple[Arg, ...]:
 
 
 def byte_args(call: Call, params: None) -> tuple[Arg, ...]:
-    """The same with its numbers as words, and 256 bytes for each thread."""
+    """The same with its numbers as words, and 256 bytes."""
     x, table, scale, zero, lo, hi, y = table_args(call, params)
-    return x, table, words((scale, zero, lo, hi)), Scratch(np.dtype(np.uint8), (call.threads, 256)), y
+    return x, table, words((scale, zero, lo, hi)), Scratch(np.dtype(np.uint8), (256,)), y
 
 
 def interpolated(function: Callable[[float], float], least: float, step: float) -> np.ndarray:
@@ -206,7 +206,7 @@ def exp_below_zero(x: Any) -> Any:
 def softmax_float_delegate(sum_of: Callable[..., Any]) -> Callable[..., None]:
     """The definition, delegate order, with one of the ways to add up a row. A NaN in a row spoils all of it."""
 
-    def run(x: Any, depth: int, v: Any, y: Any, begin: int, end: int, thread: int) -> None:
+    def run(x: Any, depth: int, v: Any, y: Any, begin: int, end: int) -> None:
         for r in range(begin, end):
             first = r * depth
             m = x[first]
@@ -214,7 +214,7 @@ def softmax_float_delegate(sum_of: Callable[..., Any]) -> Callable[..., None]:
                 m = x[i] if x[i] > m else m
             for i in range(first, first + depth):
                 y[i] = exp_below_zero(x[i] - m)
-            share = ONE / sum_of(y, first, depth, v, thread)
+            share = ONE / sum_of(y, first, depth, v)
             for i in range(first, first + depth):
                 y[i] = y[i] * share
 

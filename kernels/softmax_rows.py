@@ -26,8 +26,8 @@ def rows_of_bytes(lanes: int, at_once: bool, signed: bool, truncates: bool) -> C
     """Four rows at a time, then single ones."""
     four, one = (softmax_rows_of_bytes(n, lanes, at_once, signed, truncates) for n in (4, 1))
 
-    def run(x: Any, table: Any, p: Any, room: Any, y: Any, begin: int, end: int, thread: int) -> None:
-        depth, r, space = x.shape[1], begin, address(room) + thread * 256
+    def run(x: Any, table: Any, p: Any, room: Any, y: Any, begin: int, end: int) -> None:
+        depth, r, space = x.shape[1], begin, address(room)
         while r + 4 <= end:
             four(address(x) + r * depth, address(y) + r * depth, depth, address(table), address(p), space)
             r += 4

@@ -35,14 +35,14 @@ def depthwise_rows(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int
     group = depthwise_f32(kh, kw, sw, dilated, px, lanes, fused, order)
 
     def run(x: Any, outside: Any, w: Any, bias: Any, table: Any, sh: int, sw: int, dh: int, dw: int, top: int, left: int,
-            lo: Any, hi: Any, y: Any, begin: int, end: int, thread: int) -> None:
-        rows = address(table) + thread * table.shape[1] * 8
+            lo: Any, hi: Any, y: Any, begin: int, end: int) -> None:
+        rows = address(table)
         line = x.shape[2] * x.shape[3] * 4
         for row in range(begin, end):
             n, i = row // y.shape[1], row % y.shape[1]
-            for p in range(table.shape[1]):
+            for p in range(table.shape[0]):
                 r = i * sh + p * dh - top
-                table[thread, p] = address(x) + (n * x.shape[1] + r) * line if 0 <= r < x.shape[1] else 0
+                table[p] = address(x) + (n * x.shape[1] + r) * line if 0 <= r < x.shape[1] else 0
             j = 0
             while j < y.shape[2]:
                 at = min(j, y.shape[2] - px)
@@ -60,14 +60,14 @@ def depthwise_rows_i8(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: 
     group = depthwise_i8(kh, kw, sw, dilated, px, lanes, vnni, tail, signed, passes)
 
     def run(x: Any, outside: Any, w: Any, bias: Any, multiplier: Any, shift: Any, table: Any, sh: int, sw: int, dh: int,
-            dw: int, top: int, left: int, y_zero: int, lo: int, hi: int, y: Any, begin: int, end: int, thread: int) -> None:
-        rows = address(table) + thread * table.shape[1] * 8
+            dw: int, top: int, left: int, y_zero: int, lo: int, hi: int, y: Any, begin: int, end: int) -> None:
+        rows = address(table)
         line = x.shape[2] * x.shape[3]
         for row in range(begin, end):
             n, i = row // y.shape[1], row % y.shape[1]
-            for p in range(table.shape[1]):
+            for p in range(table.shape[0]):
                 r = i * sh + p * dh - top
-                table[thread, p] = address(x) + (n * x.shape[1] + r) * line if 0 <= r < x.shape[1] else 0
+                table[p] = address(x) + (n * x.shape[1] + r) * line if 0 <= r < x.shape[1] else 0
             j = 0
             while j < y.shape[2]:
                 at = min(j, y.shape[2] - px)
@@ -96,7 +96,7 @@ def depthwise_float(is_float: Callable[[Call], bool]) -> Maker:
         def args(call: Call, params: None) -> tuple[Arg, ...]:
             return (x.view(n, h, width, channels), np.zeros(channels, np.float32), w.view(),
                     bias_or_zeros(call, channels, np.float32),
-                    Scratch(np.dtype(np.int64), (call.threads, kh)), sh, sw, dh, dw, top, left,
+                    Scratch(np.dtype(np.int64), (kh,)), sh, sw, dh, dw, top, left,
                     *float_range(o.fused_activation_function, call), call.output.view(*y))
 
         def units(call: Call) -> int:
@@ -134,7 +134,7 @@ def depthwise_8bit(is_8bit: Callable[[Call], bool]) -> Maker:
             multiplier, shift = product_scales(call, x, w, channels)
             outside = np.full(channels + 64, x.zero_point, x.dtype)
             return (x.view(), outside, np.concatenate(packed, axis=1), wrapped(bias)[take], multiplier[take], shift[take],
-                    Scratch(np.dtype(np.int64), (call.threads, kh)), at.stride_h, at.stride_w, at.dilation_h,
+                    Scratch(np.dtype(np.int64), (kh,)), at.stride_h, at.stride_w, at.dilation_h,
                     at.dilation_w, at.top, at.left,
                     call.output.zero_point, *quantized_range(o.fused_activation_function, call), call.output.view())
 

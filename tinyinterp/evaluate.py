@@ -59,7 +59,8 @@ def call_kernel(step: Step, arrays: Sequence[Any]) -> None:
     if jit.DISABLED or step.kernel.host:
         status = jit.python_call(step.kernel.run, arrays, step.units)
     else:
-        record = jit.words(arrays, lambda a: int(a.ctypes.data), step.units)
+        places = iter([a for a in arrays if isinstance(a, np.ndarray)])
+        record = jit.words(step.args, lambda _: int(next(places).ctypes.data), step.units)
         flags = DENORMALS_OFF if step.call.numerics == DELEGATE else 0
         table = np.array([jit.address_of(step.kernel, step.args), record.ctypes.data, flags, 0], np.int64)
         assert len(table) == ROW

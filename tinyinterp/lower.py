@@ -20,7 +20,7 @@ from .arena import LIMIT
 from .errors import ArenaError, QuantError, ShapeError, UnsupportedOpError, hint
 from .evaluate import evaluate
 from .graph import Graph, Linked, check_ops
-from .kernels.contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, NeedsValue, Op, Operand, Scratch, Slot
+from .kernels.contract import BUILTIN, DELEGATE, REFERENCE, ROOM, Arg, Call, Kernel, NeedsValue, Op, Operand, Scratch, Slot
 from .kernels.rewrite import rewrite, wanted
 from .schema import BuiltinOperator, TensorType
 from .schema.frozen import changed as replace
@@ -45,8 +45,15 @@ class Step:
         return (a for a in self.args if isinstance(a, Slot))
 
     @property
-    def scratch(self) -> Iterator[Scratch]:
-        return (a for a in self.args if isinstance(a, Scratch))
+    def scratch(self) -> list[tuple[Scratch, int]]:
+        """Each scratch with how far into a thread's ROOM it lies, -1 when it must go to the arena."""
+        found, at = [], 0
+        for a in self.args:
+            if isinstance(a, Scratch):
+                fits = at + a.size <= ROOM
+                found.append((a, at if fits else -1))
+                at += a.size * fits
+        return found
 
     @property
     def name(self) -> str:

@@ -46,9 +46,10 @@ def lives_of(plan: Plan, keep: frozenset[int], preserve: bool = False) -> list[L
             size = math.prod(slot.shape) * slot.dtype.itemsize
             span = spans.setdefault(root, [size, i, i])
             span[0], span[2] = max(span[0], size), i
-        for k, scratch in enumerate(step.scratch):
-            size = math.prod(scratch.shape) * scratch.dtype.itemsize
-            lives.append(Life(-1 - i * 64 - k, size, i, i))
+        parts = max(plan.threads, 1) if step.units else 1
+        for k, (scratch, at) in enumerate(step.scratch):
+            if at < 0 or jit.DISABLED or step.kernel.host:
+                lives.append(Life(-1 - i * 64 - k, scratch.size * parts, i, i))
     for t in keep:
         root = plan.root(t)
         tensor = plan.graph.tensors[t]
@@ -116,13 +117,14 @@ class Segment:
         jit.progress_done()
 
     def _address(self, i: int, step: Step) -> Any:
-        scratch = {id(s): k for k, s in enumerate(step.scratch)}
+        scratch = {id(s): (k, at) for k, (s, at) in enumerate(step.scratch)}
 
         def address(arg: Any) -> int:
             if isinstance(arg, Slot):
                 return int(self.bytes[self.plan.root(arg.tensor)].ctypes.data)
             if isinstance(arg, Scratch):
-                return int(self.bytes[-1 - i * 64 - scratch[id(arg)]].ctypes.data)
+                k, at = scratch[id(arg)]
+                return at if at >= 0 else int(self.bytes[-1 - i * 64 - k].ctypes.data)
             return int(arg.ctypes.data)
 
         return address

@@ -17,6 +17,8 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
+from ..contract import ROOM
+
 I64 = ir.IntType(64)
 LLVM = {"float32": ir.FloatType(), "float64": ir.DoubleType(), "int32": ir.IntType(32), "uint32": ir.IntType(32),
         "int64": I64, "uint64": I64}
@@ -69,6 +71,17 @@ def address_of_array(typing: Any, array: Any) -> Any:
 
 
 @intrinsic
+def room(typing: Any) -> Any:
+    """ROOM bytes of this thread's stack."""
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        with builder.goto_entry_block():
+            made = builder.alloca(ir.IntType(8), size=ir.Constant(I64, ROOM), name="room")
+        made.align = 64
+        return builder.ptrtoint(made, I64)
+    return types.int64(), generate
+
+
+@intrinsic
 def word(typing: Any, record: Any, i: Any) -> Any:
     """Word i of the record."""
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -117,7 +130,7 @@ def _array_at(dtype: str) -> Any:
 @lru_cache(maxsize=1)
 def ENTRY_SCOPE() -> dict[str, Callable[..., Any]]:
     """The names that the generated entry uses."""
-    return {"word": word, "float32_word": float32_word, "float64_word": float64_word} | {
+    return {"word": word, "room": room, "float32_word": float32_word, "float64_word": float64_word} | {
         f"array_{d}": _array_at(d) for d in DTYPES}
 
 

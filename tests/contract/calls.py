@@ -100,7 +100,7 @@ def run(step: Step, values: Mapping[int, np.ndarray], shares: Sequence[tuple[int
             size = int(np.prod(a.shape, dtype=object)) * a.dtype.itemsize
             slots[a.tensor] = max(slots.get(a.tensor, (0, a.dtype)), (size, a.dtype), key=lambda s: s[0])
     scratch = [a for a in step.args if isinstance(a, Scratch)]
-    sizes = [s for s, _ in slots.values()] + [int(np.prod(s.shape, dtype=object)) * s.dtype.itemsize for s in scratch]
+    sizes = [s for s, _ in slots.values()] + [s.size * max(n for _, n in shares) for s in scratch]
     arena = Fence(sizes)
     fences.append(arena)
     memory = dict(zip(slots, arena.arrays))
@@ -119,13 +119,14 @@ def run(step: Step, values: Mapping[int, np.ndarray], shares: Sequence[tuple[int
             size = int(np.prod(a.shape, dtype=object)) * a.dtype.itemsize
             arrays.append(memory[a.tensor][:size].view(a.dtype).reshape(a.shape))
         elif isinstance(a, Scratch):
-            arrays.append(next(rest).view(a.dtype).reshape(a.shape))
+            arrays.append(next(rest))
         elif isinstance(a, np.ndarray):
             arrays.append(fenced(a, fences))
             constants.append((a, arrays[-1]))
         else:
             arrays.append(a)
-    record = jit.words(arrays, lambda a: int(a.ctypes.data), step.units)
+    places = iter([a for a in arrays if isinstance(a, np.ndarray)])
+    record = jit.words(step.args, lambda _: int(next(places).ctypes.data), step.units)
     flags = SHARED | (DENORMALS_OFF if step.call.numerics == DELEGATE else 0)
     table = np.array([jit.address_of(step.kernel, step.args), record.ctypes.data, flags, 0], np.int64)
     status = 0

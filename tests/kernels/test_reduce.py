@@ -109,7 +109,7 @@ def test_the_orders_without_avx512() -> None:
         x = rng.normal(0, 1, (2, n)).astype(np.float32)
         y = np.zeros(2, np.float32)
         table, scale = walking.loops(x.shape, frozenset({1}), False), np.float32(1) / np.float32(n)
-        jit.python_call(reduce.ROWS_AVX2, [x.reshape(-1), table, scale, np.zeros((1, 64), np.float32), y], 2)
+        jit.python_call(reduce.ROWS_AVX2, [x.reshape(-1), table, scale, np.zeros(64, np.float32), y], 2)
         for r in range(2):
             lanes = np.zeros((4, 8), np.float32)
             whole, eights = n - n % 32, n - n % 8
@@ -122,7 +122,7 @@ def test_the_orders_without_avx512() -> None:
                 total = total[: total.size // 2] + total[total.size // 2 :]
             assert y[r] == np.float32(0) + total[0] * scale
         jit.python_call(extremes.extreme_rows(extremes.xmax, 8), [x.reshape(-1), table, np.float32(-np.inf),
-                         np.zeros((1, 64), np.float32), y], 2)
+                         np.zeros(64, np.float32), y], 2)
         assert y.tolist() == x.max(axis=1).tolist()
 
 

@@ -133,7 +133,7 @@ def test_squares_without_avx512() -> None:
         x = rng.normal(0, 1, (2, n)).astype(np.float32)
         y, scale = np.zeros(2, np.float32), f32(1) / f32(n)
         table = walking.loops(x.shape, frozenset({1}), drop_ones=False)
-        jit.python_call(reduce.SQUARE_ROWS_AVX2, [x.reshape(-1), table, scale, np.zeros((1, 64), np.float32), y], 2)
+        jit.python_call(reduce.SQUARE_ROWS_AVX2, [x.reshape(-1), table, scale, np.zeros(64, np.float32), y], 2)
         for r in range(2):
             lanes, square = np.zeros((4, 8), np.float32), x[r] * x[r]
             whole, eights = n - n % 32, n - n % 8

@@ -78,7 +78,7 @@ def test_the_order_without_avx512() -> None:
     for n in (1, 7, 8, 31, 32, 40, 100, 333):
         x = rng.normal(0, 3, (2, n)).astype(np.float32)
         y = np.zeros(2 * n, np.float32)
-        jit.python_call(family.softmax_float_avx2, [x.reshape(-1), n, np.zeros((1, 64), np.float32), y], 2)
+        jit.python_call(family.softmax_float_avx2, [x.reshape(-1), n, np.zeros(64, np.float32), y], 2)
         for r in range(2):
             e = np.array([family.exp_below_zero(v - x[r].max()) for v in x[r]], np.float32)
             lanes = np.zeros((2, 8), np.float32)
