@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -47,20 +48,22 @@ from .broadcast import (
     plain_args,
     takes_shapes,
 )
-from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Maker, Op
+from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Maker, Op, Operand
 from .delegate import computes, ratio_within, same_type
 from .fixed_point import divide_by_any_power_of_two
 from .machine import f32, inline
 from .micro import formulas
 from .numerics import clamp, divide_by_power_of_two, doubling_high_mul, quantize_multiplier, quantized_range, wrap32
 from .runs import binary
+from .weighted import BYTES, in_parts, proved, weighted
 
 OLD = frozenset({REFERENCE, BUILTIN})
 Element = Callable[..., Any]
 
 # ---------------------------------------------------------------------------------------- settled before the first run
-# The numbers p of a quantized sum.
-A_ZERO, B_ZERO, A_MULTIPLIER, B_MULTIPLIER, A_SHIFT, B_SHIFT, FINE, Y_MULTIPLIER, Y_SHIFT, Y_ZERO, LO, HI, ONCE, WHOLE = range(14)
+# The numbers p of a quantized sum. FLIP: what makes a byte unsigned.
+(A_ZERO, B_ZERO, A_MULTIPLIER, B_MULTIPLIER, A_SHIFT, B_SHIFT, FINE, Y_MULTIPLIER, Y_SHIFT, Y_ZERO, LO, HI, ONCE, FLIP,
+ WHOLE) = range(15)
 # … and of the delegate's: bias and the operands' multipliers in place of zero points and scales.
 BIAS, A_FACTOR, B_FACTOR, SHIFT = range(4)
 
@@ -84,6 +87,10 @@ def no_zero_points(call: Call) -> None:
         raise QuantError(f"{call.place}: int16 operands need zero point 0, have {[o.zero_point for o in operands(call)]}")
 
 
+def unsigned(y: Operand) -> int:
+    return 128 if y.type == TensorType.INT8 else 0
+
+
 def sum_args(call: Call, params: None) -> tuple[Arg, ...]:
     no_zero_points(call)
     a, b, y = operands(call)
@@ -103,7 +110,7 @@ def sum_args(call: Call, params: None) -> tuple[Arg, ...]:
     vectors = five_fold(table) if y.type != TensorType.INT16 else table.shape[1] == 1 and not one
     whole = int(table[0, 0]) // block * block if vectors else 0
     return binary_args(call, np.array([a.zero_point, b.zero_point, am, bm, shift_a, shift_b, fine, ym, shift_y,
-                                       y.zero_point, lo, hi, once, whole], np.int64))
+                                       y.zero_point, lo, hi, once, unsigned(y), whole], np.int64))
 
 
 def delegate_args(call: Call, params: None) -> tuple[Arg, ...]:
@@ -116,7 +123,7 @@ def delegate_args(call: Call, params: None) -> tuple[Arg, ...]:
     bias = (1 << (shift - 1)) - am * a.zero_point - bm * b.zero_point
     lo, hi = quantized_range(activation(call), call)
     p = np.zeros(WHOLE + 1, np.int64)
-    p[[BIAS, A_FACTOR, B_FACTOR, SHIFT, Y_ZERO, LO, HI]] = bias, am, bm, shift, y.zero_point, lo, hi
+    p[[BIAS, A_FACTOR, B_FACTOR, SHIFT, Y_ZERO, LO, HI, FLIP]] = bias, am, bm, shift, y.zero_point, lo, hi, unsigned(y)
     return binary_args(call, p)
 
 
@@ -266,12 +273,45 @@ def of_sum_in_vectors(p: Any) -> tuple[Any, ...]:
     return *made, p[Y_MULTIPLIER], -p[Y_SHIFT], -int(p[Y_SHIFT] != 0), p[Y_ZERO], 0, p[LO], p[HI]
 
 
+def of_weights_delegate(p: Any) -> tuple[Any, ...] | None:
+    """The delegate's sum is weighted as it stands."""
+    ka, kb = int(p[A_FACTOR]), int(p[B_FACTOR])
+    return in_parts(ka, kb, int(p[BIAS]) - int(p[FLIP]) * (ka + kb), int(p[SHIFT]), int(p[Y_ZERO]), int(p[LO]), int(p[HI]))
+
+
+def halved_away(x: np.ndarray, right: int) -> np.ndarray:
+    """`divide_by_power_of_two` of an array."""
+    half = (1 << right) >> 1
+    return (x + half - ((x < 0) & (half > 0))) >> right
+
+
+@cache
+def weights(p: tuple[int, ...], sign: int) -> tuple[Any, ...] | None:
+    """The reference's sum, or with a sign of -1 difference, of every two bytes, as a weighted sum."""
+    if p[FINE] != 20 or p[Y_SHIFT] > 0:
+        return None
+    a, b = (halved_away(doubling_high_mul((BYTES - p[FLIP] - p[z]) << 20, p[m]), -p[s]) for z, m, s in (
+        (A_ZERO, A_MULTIPLIER, A_SHIFT), (B_ZERO, B_MULTIPLIER, B_SHIFT)))
+    y = halved_away(doubling_high_mul(a[:, None] + sign * b, p[Y_MULTIPLIER]), -p[Y_SHIFT]) + p[Y_ZERO]
+    ra, rb = (math.ldexp(p[m] * p[Y_MULTIPLIER], p[s] + p[Y_SHIFT] - 42) for m, s in (
+        (A_MULTIPLIER, A_SHIFT), (B_MULTIPLIER, B_SHIFT)))
+    found = proved(y, ra, sign * rb, p[LO], p[HI])
+    return in_parts(*found, 0, p[LO], p[HI]) if found else None
+
+
+def of_weights(sign: int) -> Callable[[Any], tuple[Any, ...] | None]:
+    return lambda p: weights(tuple(p.tolist()), sign)
+
+
 def vectors(name: str, floats: Element, quantized: Element) -> tuple[Maker, ...]:
     """What both ops have."""
+    old = frozenset({REFERENCE}) if name == "add" else OLD
     return (
+        weighted(f"{name}_8bit_delegate", delegate_args, of_weights_delegate, frozenset({DELEGATE})),
+        weighted(f"{name}_8bit_reference", sum_args, of_weights(1 if name == "add" else -1), old),
         binary(f"{name}_float32", floats, float_args, ends, ALL, is_float),
         binary(f"{name}_8bit_delegate", formulas.sum_delegate, delegate_args, of_sum_delegate, frozenset({DELEGATE}), is_8bit),
-        binary(f"{name}_8bit_reference", quantized, sum_args, of_sum, frozenset({REFERENCE}) if name == "add" else OLD, is_8bit),
+        binary(f"{name}_8bit_reference", quantized, sum_args, of_sum, old, is_8bit),
     )
 
 

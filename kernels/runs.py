@@ -85,7 +85,7 @@ def unary(name: str, formula: Callable[..., Any], numbers: Numbers, numerics: fr
 
         run = along(formula, rest[0] if rest else None, (call.input(0).dtype.name, call.output.dtype.name), len(p), len(q),
                     LANES[level], level != "portable", block)
-        return Kernel(f"{name}_{LANES[level]}_{jit.isa()}", run, args, numerics, split=elements)
+        return Kernel(f"{name}_{LANES[level]}_{jit.isa()}", run, args, numerics, split=elements, in_place=True)
 
     return make
 
@@ -117,17 +117,18 @@ def table(name: str, settle: Settle, numerics: frozenset[str], when: Callable[[C
         lanes, at_once = byte_lanes()
         if call.output.dtype.itemsize != 1 or (not at_once and call.output.size < 256):
             return None
-        return Kernel(f"{name}_{4 * lanes}_{jit.isa()}", through_table(4 * lanes, at_once), settle, numerics, split=elements)
+        return Kernel(f"{name}_{4 * lanes}_{jit.isa()}", through_table(4 * lanes, at_once), settle, numerics, split=elements,
+                      in_place=True)
 
     return make
 
 
 # --------------------------------------------------------------------------------------------------------- two operands
 @cache
-def across(formula: Callable[..., Any], rest: Callable[..., Any] | None, types: tuple[str, str, str],
+def across(turn: Callable[..., Any], formula: Any, rest: Callable[..., Any] | None, types: tuple[str, str, str],
            repeats: tuple[bool, bool], numbers: int, others: int, lanes: int, x86: bool) -> Callable[..., None]:
     """The driver. With `rest`, `whole` elements of each turn are the formula's and what remains is that of `rest`."""
-    part = run_of(formula, types[:2], repeats, types[2], numbers, lanes, x86)
+    part = turn(formula, types[:2], repeats, types[2], numbers, lanes, x86)
     last = run_of(rest, types[:2], repeats, types[2], others, lanes, x86) if rest else part
 
     def run(a: Any, b: Any, table: Any, p: Any, y: Any, begin: int, end: int) -> None:
@@ -178,10 +179,11 @@ def repeated(b: Any, table: np.ndarray) -> tuple[Any, np.ndarray]:
 OfP = Callable[[Any], Sequence[Any] | None]
 
 
-def binary(name: str, formula: Callable[..., Any], settle: Settle, numbers: OfP, numerics: frozenset[str],
-           when: Callable[[Call], bool], rest: tuple[Callable[..., Any], OfP] | None = None) -> Maker:
+def binary(name: str, formula: Any, settle: Settle, numbers: OfP, numerics: frozenset[str], when: Callable[[Call], bool],
+           rest: tuple[Callable[..., Any], OfP] | None = None, turn: Callable[..., Any] = run_of, width: int = 1) -> Maker:
     """The kernel of a formula of two operands. `settle` is the definition's args; `numbers` makes its p the formula's.
-    `rest`: the formula, and its numbers, of what the first p[-1] elements of a turn of the innermost loop leave."""
+    `rest`: the formula, and its numbers, of what the first p[-1] elements of a turn of the innermost loop leave. `turn`
+    makes the microkernel, of `width` elements for each 32 bits."""
 
     def make(call: Call) -> Kernel | None:
         if call.numerics not in numerics or not when(call) or not possible(call):
@@ -197,7 +199,7 @@ def binary(name: str, formula: Callable[..., Any], settle: Settle, numbers: OfP,
         others = rest[1](p) if rest else ()
         if others is None:
             return None
-        run = across(formula, rest[0] if rest else None, types, repeats, len(made), len(others), LANES[level],
+        run = across(turn, formula, rest[0] if rest else None, types, repeats, len(made), len(others), LANES[level],
                      level != "portable")
 
         def args(call: Call, params: Any) -> tuple[Arg, ...]:
@@ -206,6 +208,6 @@ def binary(name: str, formula: Callable[..., Any], settle: Settle, numbers: OfP,
             longer, turns = repeated(b, table)
             return a, longer, turns, made, y
 
-        return Kernel(f"{name}_{LANES[level]}_{jit.isa()}", run, args, numerics, split=elements)
+        return Kernel(f"{name}_{LANES[level] * width}_{jit.isa()}", run, args, numerics, split=elements, in_place=True)
 
     return make

@@ -99,6 +99,11 @@ class Cell:
     def set(self, value: Value) -> None:
         self.code.builder.store(value.ir, self.at)
 
+    @property
+    def address(self) -> Value:
+        """Where it lies: from then on it is kept in memory."""
+        return Value(self.code, self.code.builder.ptrtoint(self.at, I64))
+
 
 class Code:
     """The instructions being written, and the types they work on (so that a microkernel's file imports nothing heavy)."""
