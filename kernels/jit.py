@@ -24,18 +24,14 @@ import types as python
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from importlib.machinery import PathFinder
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-try:
-    from _blake2 import blake2b  # hashlib's own, without OpenSSL, which takes 3 ms to load
-except ImportError:
-    from hashlib import blake2b
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
+from .cache import digest
+from .cache import folder as folder
+from .cache import read_cache as read_cache
+from .cache import write_cache as write_cache
 from .contract import ROOM, Arg, Kernel, Scratch, Slot
 from .micro import image
 from .micro.cpu import LEVELS as LEVELS
@@ -92,10 +88,6 @@ def answers(run: Callable[..., Any]) -> bool:
 
 
 # ------------------------------------------------------------------------------------------------ the key of the cache
-def _digest(data: bytes) -> bytes:
-    return blake2b(data, digest_size=32).digest()
-
-
 def fingerprint(function: Callable[..., Any], seen: set[Any] | None = None) -> str:
     """All that a compiled body depends on: its byte code, and every function and constant that it reaches."""
     seen = set() if seen is None else seen
@@ -108,7 +100,7 @@ def fingerprint(function: Callable[..., Any], seen: set[Any] | None = None) -> s
     if not hasattr(function, "__instruction__"):
         parts.append(_text(function.__code__, seen))
         parts += [f"{name} {_text(value, seen)}" for name, value in sorted(_reached(function).items())]
-    return _digest(repr(parts).encode()).hex()
+    return digest(repr(parts).encode()).hex()
 
 
 def _text(value: Any, seen: set[Any]) -> str:
@@ -119,7 +111,7 @@ def _text(value: Any, seen: set[Any]) -> str:
         names = (value.co_varnames, value.co_names, value.co_freevars)
         return f"{value.co_code.hex()} {names} {_text(value.co_consts, seen)}"
     if isinstance(value, np.ndarray):
-        return f"{value.dtype} {value.shape} {_digest(value.tobytes()).hex()}"
+        return f"{value.dtype} {value.shape} {digest(value.tobytes()).hex()}"
     if isinstance(value, dict):
         return repr([(repr(k), _text(v, seen)) for k, v in value.items()])
     if isinstance(value, (tuple, list)):
@@ -134,7 +126,7 @@ def _vocabulary() -> str:
     """The source of `micro/`: microkernels are built by its classes, which byte code does not show."""
     micro = os.path.join(os.path.dirname(__file__), "micro")
     files = sorted(f for f in os.listdir(micro) if f.endswith(".py"))
-    return _digest(b"".join(_bytes(os.path.join(micro, f)) for f in files)).hex()
+    return digest(b"".join(_bytes(os.path.join(micro, f)) for f in files)).hex()
 
 
 def _bytes(path: str) -> bytes:
@@ -153,12 +145,12 @@ def _reached(function: Callable[..., Any]) -> dict[str, Any]:
 def machine() -> str:
     """The versions and the processor that object code belongs to."""
     text = f"{ABI} {sys.version_info[:2]} {_version('numba')} {_version('llvmlite')} {processor()[0]}"
-    return _digest(text.encode()).hex()
+    return digest(text.encode()).hex()
 
 
 def text_key(text: str) -> str:
     """The cache key of code that this text tells apart."""
-    return _digest(f"{machine()} {text}".encode()).hex()[:32]
+    return digest(f"{machine()} {text}".encode()).hex()[:32]
 
 
 def _version(package: str) -> str:
@@ -170,43 +162,6 @@ def _version(package: str) -> str:
         from importlib.metadata import version
 
         return version(package)
-
-
-def folder() -> Path:
-    """Where object code is kept: TINYINTERP_CACHE, or the user's cache folder. It need not exist or be writable."""
-    from pathlib import Path
-
-    return Path(_folder())
-
-
-def _folder() -> str:
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.environ.get("TINYINTERP_CACHE") or os.path.join(base, "tinyinterp")
-
-
-def read_cache(key: str) -> bytes | None:
-    """The object code under a key, or None when there is none, or it is damaged or another's: the hash of both stands before."""
-    try:
-        data = _bytes(os.path.join(_folder(), f"{key}.o"))
-    except OSError:
-        return None
-    return data[32:] if _seal(key, data[32:]) == data[:32] else None
-
-
-def _seal(key: str, code: bytes) -> bytes:
-    return _digest(key.encode() + code)
-
-
-def write_cache(key: str, code: bytes) -> None:
-    """Keep object code; a folder that cannot be written is no error, the code is then made again next time."""
-    target = folder() / f"{key}.o"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(_seal(key, code) + code)
-        part.replace(target)  # in one step: another process sees all of it or nothing
-    except OSError:
-        pass
 
 
 # ------------------------------------------------------------------------------------------------------- compiling

@@ -20,13 +20,13 @@ from .arena import Placement
 from .delegates import Delegate, custom_ops, load_delegate, refuse_delegates
 from .details import op_details, tensor_details
 from .errors import InUseError, NotReadyError, OptionError, ShapeError, SignatureError, TensorError, hint
-from .graph import check_known, link
 from .kernels.contract import Op
 from .lookup import integer, number_or_name, source, tensor_number
 from .lower import Plan
 from .program import Program
-from .schema import Signature, read
+from .schema import Signature
 from .session import Session, sizes_of
+from .shared import Shared, shared
 from .signature import SignatureRunner
 from .views import HELD, Memory, Turn, Views
 
@@ -112,11 +112,12 @@ class Interpreter:
             "experimental_compress_quantization_zero_points": experimental_compress_quantization_zero_points,
             "ops": ops,
         }
-        model = read(self._source)
-        check_known(model)
+        self._model: Shared | None = (model := shared(self._source, ops))
         self._signatures: tuple[Signature, ...] = model.signatures
+        if isinstance(self._source, bytes):
+            self._source = model.source  # one copy is enough
         settings = self._numerics, min(int(num_threads or 1), MOST_THREADS), bool(experimental_preserve_all_tensors)
-        self._sessions = [Session(link(model, i, ops), *settings) for i in range(len(model.subgraphs))]
+        self._sessions = [Session(graph, *settings) for graph in model.graphs]
         self._turn, self._views = Turn(), Views()
 
     # ------------------------------------------------------------------------------------------------ running
@@ -256,7 +257,7 @@ class Interpreter:
 
     def close(self) -> None:
         """Let go of the model and all memory; views that are still held stay valid."""
-        self._sessions, self._views = [], Views()
+        self._sessions, self._views, self._model = [], Views(), None
 
     def __enter__(self) -> Interpreter:
         return self

@@ -23,7 +23,7 @@ from .graph import Graph
 from .kernels import jit
 from .kernels.contract import DELEGATE, OBJECTS, Scratch, Slot
 from .kernels.micro.loop import BARRIER, DENORMALS_OFF, ROW, SHARED, SYNC
-from .lower import Plan, Shape, Step, lower
+from .lower import Plan, Shape, Step, lower, plan_of
 from .schema import TensorType
 from .threads import Workers
 
@@ -227,7 +227,7 @@ class Program:
         self.graph, self.numerics, self.threads, self.preserve = graph, numerics, threads, preserve
         self._workers: Workers | None = None
         self.objects: dict[int, np.ndarray] = {}  # root tensor -> its strings
-        self.segments = [self._bind(lower(graph, shapes, numerics, threads, preserve=preserve), None, {})]
+        self.segments = [self._bind(plan_of(graph, shapes, numerics, threads, preserve), None, {})]
         self.complete = self.segments[-1].plan.cut is None
         self._alone = self.segments[0].alone if self.complete else None
 
