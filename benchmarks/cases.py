@@ -7,6 +7,7 @@ at least). `operators`: each op's distinct calls in them, cut out as models of o
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -87,27 +88,42 @@ class Case:
     shapes: str
     data: bytes
     count: int  # how often the networks call it
+    of: int = 0  # how many distinct calls its group has in them
 
 
-def operators(paths: Sequence[Path], ops: frozenset[str] = NAMES, limit: int = 0) -> Iterator[Case]:
-    """The distinct calls of these ops in these networks, by group, the most frequent first. `limit`: so many of each group."""
-    groups: dict[str, Counter[str]] = {}
-    where: dict[str, tuple[Path, int]] = {}
+def operators(paths: Sequence[Path], ops: frozenset[str] = NAMES, limit: int = 0,
+              groups: frozenset[str] = frozenset()) -> Iterator[Case]:
+    """The distinct calls of these ops in these networks, by group, the small ones first. `limit`: so many of each group, evenly
+    from the smallest to the largest. `groups`: these alone, all when it is empty."""
+    found: dict[str, Counter[str]] = {}
+    where: dict[str, tuple[int, Path, int]] = {}
     for path in paths:
         model = opened(path)
-        for i, operator in enumerate(model.subgraphs[0].operators):
-            if operator.name in ops and _runs_alone(model, operator):
-                key = _key(model.subgraphs[0], operator)
-                where.setdefault(key, (path, i))
-                groups.setdefault(group_of(model, i), Counter())[key] += 1
-    for group, keys in sorted(groups.items()):
-        frequent = sorted(keys, key=lambda k: (-keys[k], k))
-        for key in frequent if not limit else frequent[:: -(-len(frequent) // limit)]:
-            path, i = where[key]
+        part = model.subgraphs[0]
+        for i, operator in enumerate(part.operators):
+            if operator.name in ops and _runs_alone(model, operator) and (not groups or group_of(model, i) in groups):
+                key = _key(part, operator)
+                size = sum(math.prod(part.tensors[t].shape) for t in (*operator.inputs, *operator.outputs) if t >= 0)
+                where.setdefault(key, (size, path, i))
+                found.setdefault(group_of(model, i), Counter())[key] += 1
+    for group, keys in sorted(found.items()):
+        for key in evenly(sorted(keys, key=lambda k: (where[k][0], k)), limit):
+            _, path, i = where[key]
             model = opened(path)
             operator = model.subgraphs[0].operators[i]
             shapes = shapes_of(model, operator)
-            yield Case(key, operator.name, type_of(model, operator), group, shapes, alone(model, i), keys[key])
+            yield Case(key, operator.name, type_of(model, operator), group, shapes, alone(model, i), keys[key], len(keys))
+
+
+def evenly(items: Sequence[str], limit: int) -> list[str]:
+    """So many of them, the first and the last too.
+
+    >>> evenly("abcdefg", 3)
+    ['a', 'd', 'g']
+    """
+    if not limit or len(items) <= limit:
+        return list(items)
+    return [items[i * (len(items) - 1) // max(limit - 1, 1)] for i in range(limit)]
 
 
 def alone(model: Model, index: int) -> bytes:
@@ -149,7 +165,7 @@ def group_of(model: Model, index: int) -> str:
     kind = ""
     if operator.name == "CONV_2D":
         kh, kw, c = model.subgraphs[0].tensors[operator.inputs[1]].shape[1:]
-        kind = " first" if c <= 4 and kh * kw > 1 else " 1x1" if kh * kw == 1 else " wide"
+        kind = " first" if c <= 4 and kh * kw > 1 else " 1x1" if kh * kw == 1 else " 3x3" if kh == kw == 3 else " wide"
     return f"{operator.name}{kind} {type_of(model, operator)}"
 
 

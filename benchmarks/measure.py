@@ -1,52 +1,85 @@
 """One model, both interpreters: the same bytes, and the times side by side.
 
-Numbers of a row: seconds of an invoke (`ours`, `official`: medians; `ours_least`, `official_least`), and `ratio`, ours over the
-official's within each round, its median and quartiles: below 1 tinyinterp is the faster one.
+All interpreters of a comparison take turns in one process, each with at least 5 ms or one invoke at a time. Numbers of a row:
+seconds of an invoke (`ours`, `official`: medians; `ours_least`, `official_least`), and `ratio`, ours over the official's within
+each round, its median and quartiles: below 1 tinyinterp is the faster one. The row `gain` tells how many times as fast ours is
+on the most threads as on one, in the same way.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from benchmarks.record import Row, short
-from tinyinterp.bench import paired
+from tinyinterp.bench import Pair, Times, together
 from tinyinterp.compare import difference
 from tinyinterp.errors import TinyInterpError
 from tinyinterp.pair import feed, ours, random_value, theirs
+from tinyinterp.profile import moved
+
+REST = 0.002  # seconds between turns when there are threads that wait actively for a while
 
 
 def compare(model: str | bytes, numerics: str = "default", threads: int = 1, seconds: float = 1.0, seed: int = 0) -> Row:
     """The row of a model; `failed` tells why there are no times."""
+    return beside(model, numerics, (threads,), seconds, seed)[str(threads)]
+
+
+def beside(model: str | bytes, numerics: str = "default", threads: Sequence[int] = (1,), seconds: float = 1.0, seed: int = 0,
+           alone: bool = False) -> dict[str, Row]:
+    """A row for each number of threads, and `gain` when there are several. `alone`: the official one runs on one thread
+    throughout, which is all that its reference kernels ever use."""
     try:
-        here = ours(model, numerics, threads)
+        here, there = _both(model, numerics, threads, seed, alone)
     except TinyInterpError as error:
-        return {"failed": f"refused: {_first(error)}"}
+        return {str(t): {"failed": f"refused: {_first(error)}"} for t in threads}
+    except RuntimeError as error:
+        return {str(t): {"failed": str(error)} for t in threads}
+    equal = [same(mine, there[-1]) for mine in here]
+    times = together([i.invoke for i in (*there, *here)], seconds, REST if max(threads) > 1 else 0.0)
+    official, mine = times[: len(there)] * (len(threads) if alone else 1), times[len(there) :]
+    rows = {str(t): {**_row(Pair(a, b)), "equal": e} for t, a, b, e in zip(threads, official, mine, equal)}
+    if len(threads) > 1:
+        rows["gain"] = _ratio(Pair(mine[-1], mine[0]).ratio)
+    return rows
+
+
+def _both(model: str | bytes, numerics: str, threads: Sequence[int], seed: int, alone: bool) -> tuple[list[Any], list[Any]]:
+    """Ours and the official ones, each run once on the same values.
+
+    Raises: TinyInterpError when ours refuses, another RuntimeError when the official one does."""
+    here = [ours(model, numerics, t) for t in threads]
     try:
-        there = theirs(model, numerics, threads)
+        there = [theirs(model, numerics, t) for t in (threads[:1] if alone else threads)]
         rng = np.random.default_rng(seed)
-        values = {d["index"]: random_value(d, rng) for d in here.get_input_details()}
-        feed(there, values)
+        values = {d["index"]: random_value(d, rng) for d in here[0].get_input_details()}
         try:
-            there.invoke()
+            for interpreter in there:
+                feed(interpreter, values)
+                interpreter.invoke()
         except (RuntimeError, ValueError):  # a divisor of zero, the square root of a negative number: the greatest numbers, then
             values = {t: np.full_like(v, 3 if v.dtype.itemsize > 2 else np.iinfo(v.dtype).max) for t, v in values.items()}
-            feed(there, values)
-            there.invoke()
-        feed(here, values)
+            for interpreter in there:
+                feed(interpreter, values)
+                interpreter.invoke()
     except (TinyInterpError, RuntimeError, ValueError) as error:
-        return {"failed": f"the official interpreter refuses: {_first(error)}"}
-    try:
-        here.invoke()
-    except TinyInterpError as error:
-        return {"failed": f"refused: {_first(error)}"}
-    equal = same(here, there)
-    pair = paired(there.invoke, here.invoke, seconds)
-    ratio = pair.ratio
+        raise RuntimeError(f"the official interpreter refuses: {_first(error)}") from error
+    for interpreter in here:
+        feed(interpreter, values)
+        interpreter.invoke()
+    return here, there
+
+
+def _row(pair: Pair) -> Row:
     return {"ours": short(pair.b.median), "official": short(pair.a.median), "ours_least": short(min(pair.b.rounds)),
-            "official_least": short(min(pair.a.rounds)), "ratio": short(ratio.median),
-            "quartiles": [short(q) for q in ratio.quartiles], "rounds": len(ratio.rounds), "equal": equal}
+            "official_least": short(min(pair.a.rounds)), **_ratio(pair.ratio)}
+
+
+def _ratio(ratio: Times) -> Row:
+    return {"ratio": short(ratio.median), "quartiles": [short(q) for q in ratio.quartiles], "rounds": len(ratio.rounds)}
 
 
 def same(here: Any, there: Any) -> bool:
@@ -57,9 +90,8 @@ def same(here: Any, there: Any) -> bool:
 def work(model: bytes, numerics: str) -> Row:
     """What a model computes and moves here: `kernels`, `macs`, `moved` bytes of all operands."""
     steps = ours(model, numerics).plan.steps
-    operands = [o for s in steps for o in (*s.call.inputs, *s.call.outputs) if o is not None and o.type.numpy is not None]
     return {"kernels": [s.kernel.name for s in steps], "macs": sum(s.op.macs(s.call) for s in steps),
-            "moved": int(sum(o.size * o.dtype.itemsize for o in operands))}
+            "moved": sum(moved(s) for s in steps)}
 
 
 def _first(error: Exception) -> str:

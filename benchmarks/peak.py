@@ -2,187 +2,46 @@
 
     python -m benchmarks.peak
 
-Multiplication is measured on registers alone, with as many sums side by side as hide the latency of one instruction; so a
-kernel, which loads and stores too, stays below. Copying is measured within the second-level cache, where the tensors of most
-networks lie, and in main memory. One thread; the best of many short runs.
+What is measured, and how, stands in `tinyinterp.peak`. Writes benchmarks/results/peak.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
-import time
-from collections.abc import Callable
-from typing import Any
-
-import numpy as np
+from dataclasses import asdict
 
 from benchmarks.record import RESULTS, Record, load, short, table
-from tinyinterp.kernels import jit
-
-LOOPS = 20_000  # turns of a loop in one run: about a millisecond
-SUMS = 12
-LANES = {"amx": 16, "vnni": 16, "avx512": 16, "avx2": 8, "portable": 4}
-
-_FRAME = """
-{declare}
-define i64 @{symbol}(i64 %config, i64 %n, i64 %unused) {{
-entry:
-  %a = load volatile {vector}, ptr @seed
-  br label %loop
-loop:
-  %i = phi i64 [ 0, %entry ], [ %j, %loop ]
-{phis}
-{body}
-  %j = add i64 %i, 1
-  %more = icmp slt i64 %j, %n
-  br i1 %more, label %loop, label %done
-done:
-{finish}
-  ret i64 0
-}}
-@seed = internal global {vector} zeroinitializer
-@sink = internal global {vector} zeroinitializer
-"""
-
-_AMX = """
-declare void @llvm.x86.ldtilecfg(ptr)
-declare void @llvm.x86.tilerelease()
-declare void @llvm.x86.tilezero(i8)
-declare void @llvm.x86.tdpbssd(i8, i8, i8)
-define i64 @{symbol}(i64 %config, i64 %n, i64 %unused) {{
-entry:
-  %p = inttoptr i64 %config to ptr
-  call void @llvm.x86.ldtilecfg(ptr %p)
-{zero}
-  br label %loop
-loop:
-  %i = phi i64 [ 0, %entry ], [ %j, %loop ]
-{body}
-  %j = add i64 %i, 1
-  %more = icmp slt i64 %j, %n
-  br i1 %more, label %loop, label %done
-done:
-  call void @llvm.x86.tilerelease()
-  ret i64 0
-}}
-"""
-
-_COPY = """
-declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
-define i64 @{symbol}(i64 %to, i64 %from, i64 %size) {
-  %t = inttoptr i64 %to to ptr
-  %f = inttoptr i64 %from to ptr
-  call void @llvm.memcpy.p0.p0.i64(ptr %t, ptr %f, i64 %size, i1 false)
-  ret i64 0
-}
-"""
+from tinyinterp.peak import Peak, measure
 
 
-def _native(name: str, text: str) -> Any:
-    """A compiled function of three integers."""
-    symbol = f"tinyinterp_peak_{name}_{jit.machine()[:12]}"
-    code = text.replace("{symbol}", symbol)
-    jit.native(symbol, jit.text_key(code), f"peak of {name}", lambda: jit.emit(code))
-    return ctypes.CFUNCTYPE(ctypes.c_int64, *(ctypes.c_int64,) * 3)(jit.address_of_symbol(symbol))
-
-
-def _frame(vector: str, declare: str, step: Callable[[int], str]) -> str:
-    """A loop of SUMS independent chains; `step(i)` makes %t{i} of %s{i} and %a."""
-    phis = "\n".join(f"  %s{i} = phi {vector} [ %a, %entry ], [ %t{i}, %loop ]" for i in range(SUMS))
-    finish = "\n".join(f"  store volatile {vector} %t{i}, ptr @sink" for i in range(SUMS))
-    return _FRAME.format(declare=declare, symbol="{symbol}", vector=vector, phis=phis, finish=finish,
-                         body="\n".join(step(i) for i in range(SUMS)))
-
-
-def _float(level: str) -> tuple[str, int]:
-    """A loop of fused multiply-adds, and the MACs of a turn."""
-    n = LANES[level]
-    vector = f"<{n} x float>"
-    if level == "portable":
-        return _frame(vector, "", lambda i: f"  %p{i} = fmul {vector} %s{i}, %a\n  %t{i} = fadd {vector} %p{i}, %a"), n * SUMS
-    name = f"@llvm.fma.v{n}f32"
-    return _frame(vector, f"declare {vector} {name}({vector}, {vector}, {vector})",
-                  lambda i: f"  %t{i} = call {vector} {name}({vector} %a, {vector} %a, {vector} %s{i})"), n * SUMS
-
-
-def _int8(level: str) -> tuple[str, int]:
-    """A loop of 8-bit products, and the MACs of a turn."""
-    if level == "amx":
-        zero = "\n".join(f"  call void @llvm.x86.tilezero(i8 {i})" for i in range(8))
-        body = "\n".join(f"  call void @llvm.x86.tdpbssd(i8 {t}, i8 {a}, i8 {b})" for t, (a, b) in enumerate(
-            ((4, 6), (4, 7), (5, 6), (5, 7))))
-        return _AMX.format(symbol="{symbol}", zero=zero, body=body), 4 * 16 * 16 * 64
-    if level == "vnni":
-        vector, quads = "<16 x i32>", "<64 x i8>"
-        declare = f"declare {vector} @llvm.x86.avx512.vpdpbusd.512({vector}, {quads}, {quads})"
-        return _frame(vector, declare, lambda i: (
-            f"  %b{i} = bitcast {vector} %a to {quads}\n"
-            f"  %t{i} = call {vector} @llvm.x86.avx512.vpdpbusd.512({vector} %s{i}, {quads} %b{i}, {quads} %b{i})")), 64 * SUMS
-    n = LANES[level]  # products of pairs of int16
-    vector, pairs = f"<{n} x i32>", f"<{2 * n} x i16>"
-    name = {"avx512": "avx512.pmaddw.d.512", "avx2": "avx2.pmadd.wd", "portable": "sse2.pmadd.wd"}[level]
-    return _frame(vector, f"declare {vector} @llvm.x86.{name}({pairs}, {pairs})", lambda i: (
-        f"  %b{i} = bitcast {vector} %s{i} to {pairs}\n"  # of the sum itself, or the product would leave the loop
-        f"  %m{i} = call {vector} @llvm.x86.{name}({pairs} %b{i}, {pairs} %b{i})\n"
-        f"  %t{i} = add {vector} %m{i}, %s{i}")), 2 * n * SUMS
-
-
-def _best(run: Callable[[], object], seconds: float) -> float:
-    """The least time of one run."""
-    best, stop = float("inf"), time.perf_counter() + seconds
-    while time.perf_counter() < stop:
-        start = time.perf_counter()
-        run()
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
-def measure(seconds: float = 1.0) -> dict[str, float]:
-    """MACs a second (float32, int8) and bytes a second read and written (cache, memory)."""
-    level = jit.level()
-    config = np.zeros(64, np.uint8)  # palette 1, eight tiles of 16 rows by 64 bytes
-    config[0], config[16:32:2], config[48:56] = 1, 64, 16
-    found = {}
-    for name, (text, macs) in {"float32": _float(level), "int8": _int8(level)}.items():
-        loop = _native(f"{name}_{level}", text)
-        found[name] = macs * LOOPS / _best(lambda loop=loop: loop(config.ctypes.data, LOOPS, 0), seconds)  # type: ignore[misc]
-    copy = _native("copy", _COPY)
-    for name, size in {"cache": 1 << 18, "memory": 1 << 27}.items():
-        x, y = np.ones(size, np.uint8), np.zeros(size, np.uint8)
-        found[name] = 2 * size / _best(lambda x=x, y=y: copy(y.ctypes.data, x.ctypes.data, x.nbytes), seconds)  # type: ignore[misc]
-    return {k: short(v) for k, v in found.items()}
-
-
-def known(seconds: float = 0.3) -> dict[str, float]:
+def known(seconds: float = 0.3) -> Peak:
     """The peak of this machine: as recorded, else measured now."""
     old = load("peak")
-    if old is not None and Record(RESULTS / "peak.json").rows:
-        return dict(old["rows"]["peak"])
+    if old is not None and (rows := Record(RESULTS / "peak.json").rows):
+        return of(rows["peak"])
     return measure(seconds)
 
 
-def least(macs: int, moved: int, kind: str, peak: dict[str, float]) -> float:
-    """The seconds that nothing on this machine can beat: the longer of multiplying and moving. `kind`: see `Case.type`."""
-    rate = peak["int8" if kind in ("int8", "uint8", "float32*int8") else "float32"]
-    return max(macs / rate, moved / peak["cache"])
+def of(row: dict[str, float]) -> Peak:
+    """A row of the results."""
+    return Peak(**{k: row[k] for k in ("float32", "int8", "cache", "memory")})
 
 
 def page(rows: dict[str, dict[str, float]]) -> str:
     """The table in Markdown."""
-    peak = rows["peak"]
+    peak = of(rows["peak"])
     return table(["what", "a second"], [
-        ["int8 multiply-accumulates", f"{peak['int8'] / 1e9:,.0f} G"],
-        ["float32 multiply-accumulates", f"{peak['float32'] / 1e9:,.0f} G"],
-        ["bytes moved within the cache", f"{peak['cache'] / 1e9:,.0f} GB"],
-        ["bytes moved in memory", f"{peak['memory'] / 1e9:,.1f} GB"]])
+        ["int8 multiply-accumulates", f"{peak.int8 / 1e9:,.0f} G"],
+        ["float32 multiply-accumulates", f"{peak.float32 / 1e9:,.0f} G"],
+        ["bytes moved within the cache", f"{peak.cache / 1e9:,.0f} GB"],
+        ["bytes moved in memory", f"{peak.memory / 1e9:,.1f} GB"]])
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description="Measure what this machine can do.")
     arguments.add_argument("--seconds", type=float, default=2.0, help="for each figure")
     record = Record(RESULTS / "peak.json", again=True)
-    record.save("peak", measure(arguments.parse_args().seconds))
+    record.save("peak", {k: short(v) for k, v in asdict(measure(arguments.parse_args().seconds)).items()})
     print(page(record.rows))
 
 

@@ -2,17 +2,20 @@
 
     benchmarks/results/NAME.json     {"machine": {…}, "rows": {case: {…}}}
 
-Rows are saved one by one, so that a program that was stopped goes on where it was.
+Rows are saved one by one, so that a program that was stopped goes on where it was. Each says which code it measured: a row of
+other code is measured again when its turn comes, and stands until then.
 """
 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import math
 import os
 import platform
 from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,8 @@ from typing import Any
 from benchmarks.machine import processor
 from tinyinterp.kernels import jit
 
-RESULTS = Path(__file__).resolve().parent / "results"
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 Row = dict[str, Any]
 
 
@@ -39,6 +43,13 @@ def _version(package: str) -> str:
         return "none"
 
 
+@cache
+def code() -> str:
+    """What tells one state of the measured code from another."""
+    files = sorted(f for room in ("schema", "kernels", "tinyinterp") for f in (ROOT / room).rglob("*.py"))
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:8]
+
+
 class Record:
     """The rows of one benchmark. Rows of another machine or of other versions are not continued."""
 
@@ -50,15 +61,15 @@ class Record:
             same = all(old["machine"].get(k) == v for k, v in self.machine.items() if k != "date")
             self.rows = old["rows"] if same else {}
 
-    def has(self, key: str, modes: Iterable[tuple[str, int]], seconds: float) -> bool:
-        """Whether a row is there, with all these (numerics, threads), measured for so long or longer."""
+    def has(self, key: str, modes: Iterable[str] = (), seconds: float = 0.0) -> bool:
+        """Whether a row of this code is there, with all these modes (`default 1`), measured for so long or longer."""
         row = self.rows.get(key)
-        return row is not None and ("failed" in row or (
-            all(f"{n} {t}" in row for n, t in modes) and bool(row.get("seconds", 0) >= seconds)))
+        return row is not None and row.get("code") == code() and (
+            "failed" in row or (all(m in row for m in modes) and bool(row.get("seconds", 0) >= seconds)))
 
     def save(self, key: str, row: Row) -> None:
         """Keep a row, on disk at once."""
-        self.rows[key] = row
+        self.rows[key] = row | {"code": code()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
         lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(self.rows.items()))

@@ -35,13 +35,14 @@ def bullets(title: str, lines: list[str]) -> str:
 
 def network_page(rows: Rows) -> str:
     """Networks: means, what is missed, each one."""
-    return join(networks.summary(rows), bullets("Not reached", networks.missed(rows)), networks.worst_first(rows),
-                networks.failures(rows))
+    return join(networks.summary(rows), networks.large(rows), bullets("Not reached", networks.missed(rows)),
+                networks.worst_first(rows), networks.failures(rows))
 
 
 def operator_page(rows: Rows) -> str:
     """Operators: groups and the slowest calls, in both numerics."""
-    parts = [operators.page(rows), "The calls that lose most:", operators.slowest(rows)]
+    parts = ["What is to be reached:", operators.figures(rows), "All groups:", operators.page(rows)]
+    parts += ["The calls that lose most:", operators.slowest(rows)]
     if any("reference 1" in r for r in rows.values()):
         parts += ["In reference numerics:", operators.page(rows, "reference 1")]
     return join(*parts)

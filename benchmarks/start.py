@@ -3,7 +3,8 @@
     python -m benchmarks.start [MODEL]
 
 Every figure is the wall time of processes of their own, tinyinterp's and the official interpreter's in turns, the median told;
-`cold` starts once with an empty cache of kernels. Writes benchmarks/results/start.json.
+`cold` starts once with an empty cache of kernels. Byte code is kept as for any installed package, even if this process runs
+with PYTHONDONTWRITEBYTECODE. Writes benchmarks/results/start.json.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ PACKAGES = {"ours": "tinyinterp", "official": "ai_edge_litert.interpreter"}
 
 def process(code: str, cache: str | None = None) -> float:
     """Seconds of a process that runs this. Raises: subprocess.CalledProcessError."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)} | ({"TINYINTERP_CACHE": cache} if cache else {})
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {"PYTHONPATH": str(ROOT)}
+    environment |= {"TINYINTERP_CACHE": cache} if cache else {}
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
     return time.perf_counter() - start

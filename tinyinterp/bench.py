@@ -56,25 +56,33 @@ def paired(a: Callable[[], object], b: Callable[[], object], seconds: float) -> 
     return Pair(*together([a, b], seconds))
 
 
-def together(runs: Sequence[Callable[[], object]], seconds: float) -> list[Times]:
-    """Time several in turns."""
-    rounds = _rounds(runs, seconds)
+def together(runs: Sequence[Callable[[], object]], seconds: float, rest: float = 0.0) -> list[Times]:
+    """Time several in turns, three rounds at least. `rest`: seconds to wait before each turn, for threads to fall asleep."""
+    rounds = _rounds(runs, seconds, rest)
     return [Times(tuple(r[k] for r in rounds)) for k in range(len(runs))]
 
 
-def _rounds(runs: Sequence[Callable[[], object]], seconds: float) -> list[list[float]]:
-    repeats = []
-    for run in runs:
-        run()
-        run()  # the caches are warm
-        repeats.append(max(1, int(PART / max(_time(run, 1), 1e-9))))
+def _rounds(runs: Sequence[Callable[[], object]], seconds: float, rest: float) -> list[list[float]]:
+    repeats = [_repeats(run) for run in runs]
     rounds: list[list[float]] = []
     stop = time.perf_counter() + seconds
     while len(rounds) < 3 or time.perf_counter() < stop:
         order = range(len(runs)) if len(rounds) % 2 == 0 else reversed(range(len(runs)))
-        measured = {k: _time(runs[k], repeats[k]) for k in order}
+        measured = {}
+        for k in order:
+            if rest:
+                time.sleep(rest)
+            measured[k] = _time(runs[k], repeats[k])
         rounds.append([measured[k] for k in range(len(runs))])
     return rounds
+
+
+def _repeats(run: Callable[[], object]) -> int:
+    """How many runs take PART, once the caches are warm."""
+    if _time(run, 1) >= PART:
+        return 1
+    run()
+    return max(1, int(PART / max(_time(run, 1), 1e-9)))
 
 
 def _time(run: Callable[[], object], repeats: int) -> float:

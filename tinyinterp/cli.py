@@ -70,6 +70,8 @@ def parser() -> argparse.ArgumentParser:
     c = command("bench", "bench", "time a model, alone or side by side with the official interpreter")
     c.add_argument("model")
     c.add_argument("--vs", choices=("official",), help="interleave with this one and tell the ratio (needs ai-edge-litert)")
+    c.add_argument("--ops", action="store_true", help="also every step: its time, MACs, bytes, and its share of what the machine "
+                   "can do, which is measured first")
     c.add_argument("--seconds", type=float, default=5.0, metavar="S", help="how long to measure (default: 5)")
     c.add_argument("--json", action="store_true")
     _numerics(c)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ import pytest
 
 from benchmarks import arena, dispatch, networks, operators, peak, report, start
 from benchmarks.built import built, without
+from benchmarks.cases import evenly, titles, weight_kind
 from benchmarks.cases import networks as files
 from benchmarks.cases import operators as calls
-from benchmarks.cases import titles, weight_kind
 from benchmarks.measure import compare
 from benchmarks.official_arena import Block, checked, size_of
 from benchmarks.official_arena import arena as official
@@ -48,13 +49,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_networks(tiny: Path, tmp_path: Path) -> None:
     output = tmp_path / "networks.json"
-    command = [sys.executable, "-m", "benchmarks.networks", str(tiny), "--quick", "--output", str(output)]
-    for _ in range(2):  # the second time there is nothing left to do
+    command = [sys.executable, "-m", "benchmarks.networks", str(tiny), "--quick", "--seconds", "0.05", "--output", str(output)]
+    for turn in range(2):  # the second time there is nothing left to do
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        assert "| tiny | float32 |" in done.stdout
+        assert "| tiny | float32 |" in done.stdout and bool(done.stderr) == (turn == 0)
     row = json.loads(output.read_text())["rows"]["tiny"]
-    assert row["kind"] == "float32" and row["default 1"]["equal"] and row["load"]["ours_warm"] > 0
-    assert row["default 1"]["ratio"] > 0 and row["default 1"]["ours_least"] <= row["default 1"]["ours"]
+    assert row["kind"] == "float32" and row["load"]["ours_warm"] > 0 and row["default gain"]["rounds"] >= 3
+    for mode in networks.MODES:
+        assert row[mode]["equal"] and row[mode]["ratio"] > 0 and row[mode]["ours_least"] <= row[mode]["ours"]
 
 
 def test_operators(tiny: Path, tmp_path: Path) -> None:
@@ -64,6 +66,7 @@ def test_operators(tiny: Path, tmp_path: Path) -> None:
     operators.measure(cases[:2], record, [("default", 1)], 0.01)
     assert all(row["default 1"]["equal"] and 0 < row["default 1"]["share"] for row in record.rows.values())
     assert "CONV_2D first float32" in operators.page(record.rows)
+    assert "| float32 convolutions | 1 of 1 |" in operators.figures(record.rows)
     assert "first" in operators.slowest(record.rows)
     again = Record(record.path)
     operators.measure(cases[:2], again, [("default", 1)], 0.01)  # all there: nothing is measured anew
@@ -79,14 +82,27 @@ def test_dispatch(tiny: Path, tmp_path: Path) -> None:
     assert "fastest one is chosen" in dispatch.page(record.rows) and row["kernels"][0]["kernel"] in dispatch.page(slow)
 
 
+def test_cases_are_sampled_evenly(tiny: Path) -> None:
+    assert evenly("abcdefg", 3) == ["a", "d", "g"] and evenly("ab", 3) == ["a", "b"] and evenly("abc", 1) == ["a"]
+    (case,) = calls(files([str(tiny)]), groups=frozenset({"RELU float32"}))
+    assert (case.group, case.count, case.of) == ("RELU float32", 1, 1)
+
+
+def test_rows_of_other_code_are_measured_again(tmp_path: Path) -> None:
+    record = Record(tmp_path / "rows.json")
+    record.save("a", {"default 1": {}, "seconds": 1})
+    assert record.has("a", ["default 1"], 1.0) and not record.has("a", ["default 2"]) and not record.has("a", [], 2.0)
+    record.rows["a"]["code"] = "other"
+    assert not record.has("a")
+
+
 def test_peak() -> None:
-    found = peak.measure(0.01)
-    assert found["int8"] >= 0.5 * found["float32"] > 0 and found["cache"] > 0
-    assert "GB" in peak.page({"peak": found})
-    assert peak.least(10**9, 0, "int8", found) == 10**9 / found["int8"]
+    assert "GB" in peak.page({"peak": asdict(peak.known(0.01))})
 
 
-def test_start(tiny: Path) -> None:
+def test_start(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    start.process("import sys; assert not sys.dont_write_bytecode")
     row = start.measure(tiny, 1, cold=False)
     assert row["ours"] > 0 and "first answer" in start.page({"tiny": row})
 
@@ -139,5 +155,9 @@ def test_report_of_a_network() -> None:
     mode = {"ours": 1e-3, "official": 2e-3, "ratio": 0.5, "equal": True}
     rows = {"net": {"kind": "int8", "default 1": mode, "reference 1": mode}}
     assert "| int8 | 1 | 0.500 |" in report.short(rows)
-    assert networks.missed(rows) == ["int8: 0.500, not 0.45", "reference numerics: 0.500, not 0.03"]
+    assert networks.missed(rows) == ["default 1, int8: 0.500, not 0.45", "reference 1, all: 0.500, not 0.03"]
+    slower = {"net": rows["net"] | {"default gain": {"ratio": 0.9, "quartiles": [0.8, 0.95], "rounds": 3}}}
+    assert "two threads are 0.90 times as fast as one (1.00 ms)" in networks.missed(slower)[-1]
+    slow = {"net": {"kind": "int8", "default 1": mode | {"ours": 0.01}, "default gain": {"ratio": 1.6, "quartiles": [1.5, 1.7]}}}
+    assert "1.60 times" in networks.missed(slow)[-1] and "on the 1 networks" in networks.large(slow)
     assert "Not reached" in report.network_page(rows)

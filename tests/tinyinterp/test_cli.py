@@ -133,6 +133,14 @@ def test_bench(capsys: Capture) -> None:
     assert "official / tinyinterp = " in said(capsys, "bench", MODEL, "--vs", "official", "--seconds", "0.05")
 
 
+def test_bench_by_steps(capsys: Capture) -> None:
+    ops = json.loads(said(capsys, "bench", MODEL, "--ops", "--seconds", "0.05", "--json"))["ops"]
+    assert ops["total"]["macs"] == sum(s["macs"] for s in ops["steps"]) and ops["peak"]["int8"] > 0
+    assert all(s["moved"] > 0 and s["kernel"] and s["share"] >= 0 for s in ops["steps"])
+    text = said(capsys, "bench", MODEL, "--ops", "--seconds", "0.05")
+    assert "of the peak" in text and "total" in text and text.count("CONV_2D") >= 2
+
+
 def test_bench_without_the_official_one(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tinyinterp.pair.installed", lambda: False)
     assert "pip install ai-edge-litert" in failed(capsys, "bench", MODEL, "--vs", "official")

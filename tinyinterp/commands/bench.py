@@ -1,4 +1,4 @@
-"""`tinyinterp bench`: how long an invoke takes, and with --vs official how much longer the official one takes."""
+"""`tinyinterp bench`: how long an invoke takes, beside the official one's with --vs official, and step by step with --ops."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy as np
 from ..bench import Pair, alone, paired, shown
 from ..kernels import jit
 from ..pair import feed, ours, random_value, theirs
+from ..peak import measure
+from ..profile import profile
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,9 +36,16 @@ def run(args: argparse.Namespace) -> int:
         text = (f"tinyinterp {shown(pair.a.median)}, official {shown(pair.b.median)}\n"
                 f"official / tinyinterp = {ratio.median:.2f} ({ratio.quartiles[0]:.2f} to {ratio.quartiles[1]:.2f}); "
                 "above 1 tinyinterp is the faster one")
+    if args.ops:
+        here.invoke()
+        steps = profile(here.program, args.seconds, measure())
+        facts |= {"ops": steps.facts()}
+        parts = f"\nstep by step, on one thread, medians:\n{steps}"
+    else:
+        parts = ""
     if args.json:
         print(json.dumps(facts, indent=2))
     else:
         print(f"{args.model}: {args.numerics} numerics, {args.threads} thread{'s' * (args.threads > 1)}, {facts['macs']:,} MACs\n"
-              f"{text}\nmedians over {facts['rounds']} rounds, the quartiles beside them")
+              f"{text}\nmedians over {facts['rounds']} rounds, the quartiles beside them{parts}")
     return 0
