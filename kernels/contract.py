@@ -212,6 +212,7 @@ class Kernel:
     numerics: frozenset[str] = ALL
     when: Callable[[Call], bool] = always
     split: Callable[[Call], int] = no_split
+    in_place: bool = False  # reads each element before it writes the one in its place: y may lie where an input of its size lay
     host: bool = False  # runs in Python between native calls: strings and objects only
 
 
