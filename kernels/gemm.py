@@ -131,7 +131,7 @@ def padded_rows(x: Any, image: Any, tall: int, top: int, left: int, fill: int, i
             fill_bytes(target + before + inside, fill, row - before - inside)
         else:
             fill_bytes(target, fill, row)
-    return address(image) - low * row
+    return address(image) - low * row  # type: ignore[no-any-return]
 
 
 @cache

@@ -7,8 +7,8 @@ The delegate rewrites every graph that it is given, one for each partition. A pa
 since the second operator has no other computed operand. A square may have other readers too, and is then computed as
 well; a pool has none and is no output of the graph.
 
-`lower` asks for each delegated operator (TINYINTERP_REWRITES=0: never); what comes back is one Call with the other one in
-`merged`, and `print(plan)` shows both names.
+`lower` asks for each delegated operator (TINYINTERP_REWRITES without `merge`: never); what comes back is one Call with the
+other one in `merged`, and `print(plan)` shows both names.
 
 The delegate has more rewrites, and these change no bytes, as measured with NaN, infinities, -0 and denormals: squares alone,
 transposed operands of a matrix product, padding that a convolution takes over, chains of 8-bit operators as one table,
@@ -38,9 +38,10 @@ CLAMPS = {BuiltinOperator.RELU: BOUNDS[Activation.RELU], BuiltinOperator.RELU6: 
           BuiltinOperator.RELU_N1_TO_1: BOUNDS[Activation.RELU_N1_TO_1]}
 
 
-def wanted() -> bool:
-    """Whether to rewrite at all."""
-    return os.environ.get("TINYINTERP_REWRITES", "1") != "0"
+def wanted() -> frozenset[str]:
+    """The rewrites that TINYINTERP_REWRITES lists, all of them without it: `merge` (here), `alias` (a RESHAPE shares its
+    input's bytes), `in_place` (a sum is written over an operand that nobody needs any more)."""
+    return frozenset(os.environ.get("TINYINTERP_REWRITES", "merge,alias,in_place").split(","))
 
 
 def rewrite(before: Call, call: Call, alone: bool) -> Call | None:

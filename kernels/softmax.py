@@ -315,7 +315,7 @@ def float_rows(call: Call) -> Kernel | None:
     lanes = 16 if jit.isa() == "avx512" else 8
     if call.numerics != DELEGATE or not is_float(call) or not rows(call) or jit.DISABLED:
         return None
-    return Kernel(f"softmax_float32_delegate_{lanes}_{jit.isa()}", rows_of_floats(lanes), vector_args, split=rows)
+    return Kernel(f"softmax_float32_delegate_{lanes}_{jit.isa()}", rows_of_floats(lanes), vector_args, split=rows, in_place=True)
 
 
 def byte_rows(call: Call) -> Kernel | None:
@@ -327,7 +327,7 @@ def byte_rows(call: Call) -> Kernel | None:
     lanes, at_once = byte_lanes()
     signed = call.output.type == TensorType.INT8
     run = rows_of_bytes(lanes, at_once, signed, not signed)
-    return Kernel(f"softmax_{call.output.dtype}_table_{4 * lanes}_{jit.isa()}", run, byte_args, split=rows)
+    return Kernel(f"softmax_{call.output.dtype}_table_{4 * lanes}_{jit.isa()}", run, byte_args, split=rows, in_place=True)
 
 
 def from_8bit(call: Call) -> bool:

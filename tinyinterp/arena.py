@@ -3,9 +3,9 @@
     lives ── place ──► Placement
 
 Each tensor lives from the step that writes it to the last step that reads it. Two tensors may share bytes when their
-lives do not touch. Greedy: take the tensors from the largest to the smallest, and put each at the lowest gap that is
-wide enough between the tensors already placed that live at the same time. No order is best for every network, so three
-are tried and the smallest arena wins.
+lives do not touch; a tensor that is computed in place takes over another's. Greedy: take the tensors from the largest to
+the smallest, and put each at the lowest gap that is wide enough between the tensors already placed that live at the same
+time. No order is best for every network, so three are tried and the smallest arena wins.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ class Life:
     size: int
     first: int
     last: int
+    over: int | None = None  # the tensor whose place it takes: that one ends right before
 
 
 @record(frozen=True, slots=True)
 class Placement:
-    """Offsets in bytes, each a multiple of 64, and the size of the arena."""
+    """Offsets in bytes, each a multiple of 64, and the end of the last tensor."""
 
     lives: tuple[Life, ...]
     offsets: dict[int, int]
@@ -51,21 +52,37 @@ def place(lives: Sequence[Life]) -> Placement:
         lambda l: (l.first, -l.size, l.key),  # in the order of the program
     )
     bound = lower_bound(lives)
+    blocks, members = _blocks(lives)
     best: dict[int, int] = {}
     least = -1
     for order in orders:
-        offsets = _greedy(sorted(lives, key=order))
-        size = max((offsets[l.key] + rounded(l.size) for l in lives), default=0)
+        offsets = _greedy(sorted(blocks, key=order))
+        size = max((offsets[b.key] + b.size for b in blocks), default=0)
         if least < 0 or size < least:
             best, least = offsets, size
-        if least == bound:
+        if rounded(least) == bound:
             break
+    best = {key: offset for block, offset in best.items() for key in members[block]}
     return Placement(tuple(lives), best, max(least, 0), bound)
 
 
 def rounded(size: int) -> int:
     """Bytes up to the next multiple of 64."""
     return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _blocks(lives: Sequence[Life]) -> tuple[list[Life], dict[int, list[int]]]:
+    """Tensors that follow each other in one place as one, and who they are."""
+    heir = {l.over: l for l in lives if l.over is not None}
+    blocks, members = [], {}
+    for life in lives:
+        if life.over is None:
+            line = [life]
+            while line[-1].key in heir:
+                line.append(heir[line[-1].key])
+            blocks.append(Life(life.key, max(l.size for l in line), life.first, line[-1].last))
+            members[life.key] = [l.key for l in line]
+    return blocks, members
 
 
 def _greedy(lives: Sequence[Life]) -> dict[int, int]:

@@ -260,7 +260,7 @@ class _State:
     def _merged(self, call: Call) -> Call:
         """The call, merged with the operator before it where the delegate does so."""
         for t in dict.fromkeys(x.index for x in call.inputs if x is not None and x.index in self.delegated):
-            one = rewrite(self.delegated[t], call, self.readers[t] == 1) if self.rewrites else None
+            one = rewrite(self.delegated[t], call, self.readers[t] == 1) if "merge" in self.rewrites else None
             if one is not None:
                 self.readers[t] -= 1
                 if self.readers[t] == 0:
@@ -272,7 +272,7 @@ class _State:
 
     def _alias(self, op: Op, call: Call) -> bool:
         """Let the output share its input's bytes, unless a caller could tell: what the user writes is never an output."""
-        i = op.alias(call)
+        i = op.alias(call) if "alias" in self.rewrites else None
         if i is None:
             return False
         source, target = call.input(i), call.output

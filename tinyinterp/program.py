@@ -23,6 +23,7 @@ from .graph import Graph
 from .kernels import jit
 from .kernels.contract import DELEGATE, OBJECTS, Scratch, Slot
 from .kernels.micro.loop import BARRIER, DENORMALS_OFF, ROW, SHARED, SYNC
+from .kernels.rewrite import wanted
 from .lower import Plan, Shape, Step, lower, plan_of
 from .schema import TensorType
 from .threads import Workers
@@ -59,9 +60,30 @@ def lives_of(plan: Plan, keep: frozenset[int], preserve: bool = False) -> list[L
         span = spans.setdefault(root, [size, 0, end])
         span[0] = max(span[0], size)
     inputs = {plan.root(t) for t in plan.graph.inputs} | {t for t, x in enumerate(plan.graph.tensors) if x.is_variable}
+    over = {} if preserve or "in_place" not in wanted() else _in_place(plan, spans, roots | inputs)
+    taken = {old: new for new, old in over.items()}
     for root, (size, first, last) in spans.items():
-        lives.append(Life(root, size, 0 if root in inputs else first, end if preserve or root in roots else last))
+        last = spans[taken[root]][1] - 1 if root in taken else end if preserve or root in roots else last
+        lives.append(Life(root, size, 0 if root in inputs else first, last, over.get(root)))
     return lives
+
+
+def _in_place(plan: Plan, spans: Mapping[int, list[int]], kept: frozenset[int] | set[int]) -> dict[int, int]:
+    """The tensors that a step may write over an input of theirs, which nobody reads after it: tensor -> that input."""
+    over: dict[int, int] = {}
+    written: set[int] = set()
+    for i, step in enumerate(plan.steps):
+        new = plan.root(step.call.output.index)
+        for x in step.call.inputs if step.kernel.in_place and new not in written else ():
+            old = plan.root(x.index) if x is not None else -1
+            if old not in written or old in kept or spans[old][2] != i:
+                continue
+            alike = [math.prod(s.shape) * s.dtype.itemsize == spans[old][0] for s in step.slots if plan.root(s.tensor) == old]
+            if spans[old][0] == spans[new][0] and all(alike):
+                over[new] = old
+                break
+        written |= {root for o in step.call.outputs if (root := plan.root(o.index)) in spans}
+    return over
 
 
 class Segment:
@@ -183,9 +205,10 @@ class Segment:
 
     def __str__(self) -> str:
         lines = []
+        over = {l.key: f" over t{l.over}" for l in self.placement.lives if l.over is not None}
         for i, step in enumerate(self.plan.steps):
             shared = "*" if self.table[i, 2] & SHARED else " "
-            outs = " ".join(f"@{self._offset(o.index)}" for o in step.call.outputs)
+            outs = " ".join(f"@{self._offset(o.index)}{over.get(o.index, '')}" for o in step.call.outputs)
             lines.append(f"{step}{shared} {outs}  {step.op.macs(step.call):,} MACs")
         return "\n".join(lines)
 

@@ -5,6 +5,7 @@ TINYINTERP_THOROUGH=1 takes all types that there are examples of, instead of flo
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -64,6 +65,11 @@ def contract(models: Iterable[Model], threads: Sequence[int] = (2, 3, 7)) -> lis
                 definition = run(step, values, garbage=0x11)
             for a, b in zip(whole.outputs, definition.outputs):
                 assert not (found := same(a, b)), f"{where}, against its definition: {found}"
+            for t in places(step):
+                for shares in [[(0, 1)], *([(i, n) for i in range(n)] for n in threads)]:
+                    above = run(step, values, shares, over=t)
+                    assert above.intact and above.inputs_kept, f"{where} in place"
+                    assert not (found := same(whole.outputs[0], above.outputs[0])), f"{where}, in place of t{t}: {found}"
             for n in threads if step.units else ():
                 parts = run(step, values, [(i, n) for i in reversed(range(n))], garbage=0x77)
                 assert parts.intact and parts.inputs_kept, f"{where} in {n} shares"
@@ -71,6 +77,13 @@ def contract(models: Iterable[Model], threads: Sequence[int] = (2, 3, 7)) -> lis
                     assert not (found := same(a, b)), f"{where} in {n} shares: {found}"
             names.append(step.kernel.name)
     return names
+
+
+def places(step: Step) -> set[int]:
+    """The inputs in whose place a kernel says it can write."""
+    size = {s.tensor: math.prod(s.shape) * s.dtype.itemsize for s in step.slots}
+    y = step.call.output.index
+    return {t for t in size if t != y and size[t] == size[y]} if step.kernel.in_place else set()
 
 
 def chosen(name: str) -> list[Model]:

@@ -33,7 +33,7 @@ def check(placement: Placement) -> None:
             if a.key < b.key and a.size and b.size and a.first <= b.last and b.first <= a.last:
                 other = placement.offsets[b.key]
                 assert at + a.size <= other or other + b.size <= at, f"{a} at {at} and {b} at {other}"
-    assert placement.bound <= placement.size <= sum(rounded(life.size) for life in placement.lives)
+    assert placement.bound <= rounded(placement.size) and placement.size <= sum(rounded(life.size) for life in placement.lives)
 
 
 def test_by_hand() -> None:
@@ -41,6 +41,9 @@ def test_by_hand() -> None:
     made = place([Life(0, 100, 0, 1), Life(1, 100, 2, 3), Life(2, 64, 1, 2)])
     assert made.offsets == {0: 0, 1: 0, 2: 128} and made.size == made.bound == 192
     assert place([]).size == 0
+    # 2 is computed over 1, 3 over 2: one place for all three, and 4 beside them.
+    made = place([Life(1, 100, 0, 0), Life(2, 100, 1, 1, over=1), Life(3, 100, 2, 3, over=2), Life(4, 10, 1, 2)])
+    assert made.offsets == {1: 0, 2: 0, 3: 0, 4: 128} and made.size == 138 and made.bound == 192
     assert "2 tensors" in str(place([Life(0, 1, 0, 0), Life(1, 1, 0, 0)]))
 
 

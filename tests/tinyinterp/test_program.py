@@ -19,7 +19,7 @@ from tinyinterp.errors import NotAllocatedError, TinyInterpError, ValueDependent
 from tinyinterp.graph import link
 from tinyinterp.kernels import jit
 from tinyinterp.program import Program, lives_of
-from tinyinterp.schema import Model, build, options, read
+from tinyinterp.schema import Activation, Model, build, options, read
 from tinyinterp.schema.build import model_of, one_op, operator, tensor
 
 native = pytest.mark.skipif(jit.DISABLED, reason="about machine code")
@@ -131,6 +131,61 @@ def test_networks_leave_their_inputs_alone() -> None:
             continue
         assert all(made.array(t).tobytes() == value.tobytes() for t, value in values.items()), path
         found += 1
+    if not models():
+        pytest.skip("no models given")
+    assert found
+
+
+def sums() -> Model:
+    """t = x * x, u = reshape(t), v = u + u, w = v + x, y = v - w."""
+    x, t, w, y = (tensor(n, "float32", (4, 8)) for n in "xtwy")
+    u, v = (tensor(n, "float32", (4, 8)) for n in "uv")
+    shape = tensor("shape", "int32", data=np.array([4, 8], np.int32))
+    none = Activation.NONE
+    add = options.AddOptions(fused_activation_function=none)
+    return model_of([operator("MUL", [x, x], [t], options.MulOptions(fused_activation_function=none)),
+                     operator("RESHAPE", [t, shape], [u], options.ReshapeOptions(new_shape=(4, 8))),
+                     operator("ADD", [u, u], [v], add), operator("ADD", [v, x], [w], add),
+                     operator("SUB", [v, w], [y], options.SubOptions(fused_activation_function=none))])
+
+
+@native
+def test_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """v takes over t's place, y one of its operands'; w must not, since v is read once more."""
+    made = program(build(sums()))
+    names = {x.name: t for t, x in enumerate(made.graph.tensors)}
+    over = {l.key: l.over for l in made.placement.lives}
+    assert over[names["v"]] == names["t"] and over[names["w"]] is None and over[names["y"]] in (names["v"], names["w"])
+    assert f"over t{names['t']}" in str(made) and made.overwritten(names["u"]) == names["v"]
+    assert "over" not in str(program(build(sums()), preserve=True))
+    x = np.random.default_rng(0).normal(0, 1, (4, 8)).astype(np.float32)
+    made.array(names["x"])[...] = x
+    made.run()
+    assert np.array_equal(made.array(names["y"]), (x * x + x * x) - ((x * x + x * x) + x))
+    monkeypatch.setenv("TINYINTERP_REWRITES", "merge")
+    off = program(build(sums()))
+    assert "over" not in str(off) and not off.plan.aliases and off.placement.size > made.placement.size
+
+
+def test_rewrites_leave_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks with and without aliases and operators in place."""
+    found = 0
+    for path in [p for p in models() if small(p)][::9]:
+        outputs = []
+        for rewrites in ("merge,alias,in_place", "merge"):
+            monkeypatch.setenv("TINYINTERP_REWRITES", rewrites)
+            try:
+                made = program(path.read_bytes(), "default")
+                rng = np.random.default_rng(2)
+                for t in made.graph.inputs:
+                    if made.graph.tensors[t].type.numpy is not None:
+                        made.array(t)[...] = random_value(made.array(t).dtype, made.array(t).shape, rng)
+                made.run()
+            except (TinyInterpError, ValueError):
+                break
+            outputs.append([made.array(t).tobytes() for t in made.graph.outputs])
+        assert len(outputs) < 2 or outputs[0] == outputs[1], path
+        found += len(outputs) == 2
     if not models():
         pytest.skip("no models given")
     assert found
