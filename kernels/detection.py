@@ -25,6 +25,8 @@ Source: LiteRT tflite/kernels/detection_postprocess.cc; std::partial_sort of lib
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,8 +34,10 @@ import numpy as np
 from tinyinterp.schema import TensorType
 from tinyinterp.schema.flexbuffer import decode
 
+from . import jit
 from .contract import Arg, Call, Kernel, Op, Operand, Scratch, Shape, Status
-from .machine import exp64, f32, inline
+from .machine import address, exp64, f32, inline
+from .micro.first_best import first_best
 from .movement import status
 
 CROSSED = int(Status.CROSSED_BOX)
@@ -101,7 +105,7 @@ def args(call: Call, params: None) -> tuple[Arg, ...]:
             zero, scale, shift, *o.scales, o.threshold, o.overlap,
             c, o.classes, o.classes_each, o.most, per_class, int(o.regular),
             Scratch(np.dtype("f4"), (n, 4)), Scratch(np.dtype("f4"), (n * c,)), Scratch(np.dtype("f4"), (n,)),
-            Scratch(np.dtype("i4"), (5, n)), Scratch(np.dtype("i4"), (max(n * o.classes, 1),)),
+            Scratch(np.dtype("i4"), (5, n)), Scratch(np.dtype("i4"), (n * min(o.classes_each, o.classes) + o.classes,)),
             Scratch(np.dtype("f4"), (2, room)), Scratch(np.dtype("i4"), (4, room)),
             *(y.view(*y.shape[1:]) if len(y.shape) > 1 else y.view() for y in call.outputs))
 
@@ -262,49 +266,81 @@ def give(corners: Any, box: Any, label: Any, score: Any, k: Any, y_boxes: Any, y
     y_scores[k] = score
 
 
-def detect(boxes: Any, scores: Any, anchors: Any, box_zero: Any, box_scale: Any, anchor_zero: Any, anchor_scale: Any,
-           zero: Any, scale: Any, shift: Any, y_scale: Any, x_scale: Any, h_scale: Any, w_scale: Any, threshold: Any,
-           overlap: Any, columns: int, classes: int, classes_each: int, most: int, per_class: int, regular: int,
-           corners: Any, v: Any, values: Any, lists: Any, heap: Any, merged: Any, what: Any,
-           y_boxes: Any, y_classes: Any, y_scores: Any, y_number: Any) -> int:
-    """The definition. corners to what: scratch."""
-    n, offset = len(values), columns - classes
-    bad = decode_boxes(boxes, anchors, box_zero, box_scale, anchor_zero, anchor_scale, y_scale, x_scale, h_scale, w_scale,
-                       corners)
-    if bad < n:
-        return status(CROSSED, bad)  # type: ignore[no-any-return]
-    for i in range(len(v) // 8 * 8):
-        v[i] = f32(scores[i]) * scale + shift
-    for i in range(len(v) // 8 * 8, len(v)):
-        v[i] = f32((np.float64(scores[i]) - np.float64(zero)) * np.float64(scale))
-    for k in range(len(y_scores)):
-        y_scores[k] = y_classes[k] = y_boxes[k, 0] = y_boxes[k, 1] = y_boxes[k, 2] = y_boxes[k, 3] = f32(0)
-    taken = 0
-    if regular != 0:
-        for c in range(classes):
+@inline
+def best_of_boxes(v: Any, columns: Any, offset: Any, classes: Any, each: Any, heap: Any) -> None:
+    """What the fast variant looks for first: the `each` best classes of every box, at heap[box * each]."""
+    n = len(v) // columns
+    for i in range(n):
+        best_classes(v, i * columns + offset, classes, each, heap, n * each)  # in the room behind all answers
+        for c in range(each):
+            heap[i * each + c] = heap[n * each + c]
+
+
+@cache
+def best_in_vectors(lanes: int) -> Callable[..., None]:
+    """The same, a single class by vectors."""
+    first = first_best(lanes)
+
+    @inline
+    def best(v: Any, columns: Any, offset: Any, classes: Any, each: Any, heap: Any) -> None:
+        if each == 1:
+            first(address(v) + offset * 4, columns * 4, classes, len(v) // columns, address(heap), 4)
+        else:
+            best_of_boxes(v, columns, offset, classes, each, heap)
+
+    return best
+
+
+@cache
+def detection(best: Callable[..., None]) -> Callable[..., int]:
+    """The kernel; `best` finds the best classes of all boxes."""
+
+    def detect(boxes: Any, scores: Any, anchors: Any, box_zero: Any, box_scale: Any, anchor_zero: Any, anchor_scale: Any,
+               zero: Any, scale: Any, shift: Any, y_scale: Any, x_scale: Any, h_scale: Any, w_scale: Any, threshold: Any,
+               overlap: Any, columns: int, classes: int, classes_each: int, most: int, per_class: int, regular: int,
+               corners: Any, v: Any, values: Any, lists: Any, heap: Any, merged: Any, what: Any,
+               y_boxes: Any, y_classes: Any, y_scores: Any, y_number: Any) -> int:
+        """corners to what: scratch."""
+        n, offset = len(values), columns - classes
+        bad = decode_boxes(boxes, anchors, box_zero, box_scale, anchor_zero, anchor_scale, y_scale, x_scale, h_scale, w_scale,
+                           corners)
+        if bad < n:
+            return status(CROSSED, bad)  # type: ignore[no-any-return]
+        for i in range(len(v) // 8 * 8):
+            v[i] = f32(scores[i]) * scale + shift
+        for i in range(len(v) // 8 * 8, len(v)):
+            v[i] = f32((np.float64(scores[i]) - np.float64(zero)) * np.float64(scale))
+        for k in range(len(y_scores)):
+            y_scores[k] = y_classes[k] = y_boxes[k, 0] = y_boxes[k, 1] = y_boxes[k, 2] = y_boxes[k, 3] = f32(0)
+        taken = 0
+        if regular != 0:
+            for c in range(classes):
+                for i in range(n):
+                    values[i] = v[i * columns + c + offset]
+                more = suppress(values, corners, threshold, overlap, per_class, lists)
+                for k in range(more):
+                    merged[0, taken + k] = values[lists[0, k]]
+                    what[0, taken + k], what[1, taken + k] = lists[0, k], c
+                merge_down(merged, what, taken, more)
+                taken = min(taken + more, most)
+            for k in range(taken):
+                give(corners, what[0, k], what[1, k], merged[0, k], k, y_boxes, y_classes, y_scores)
+        else:
+            each = min(classes_each, classes)
+            best(v, columns, offset, classes, each, heap)
             for i in range(n):
-                values[i] = v[i * columns + c + offset]
-            more = suppress(values, corners, threshold, overlap, per_class, lists)
-            for k in range(more):
-                merged[0, taken + k] = values[lists[0, k]]
-                what[0, taken + k], what[1, taken + k] = lists[0, k], c
-            merge_down(merged, what, taken, more)
-            taken = min(taken + more, most)
-        for k in range(taken):
-            give(corners, what[0, k], what[1, k], merged[0, k], k, y_boxes, y_classes, y_scores)
-    else:
-        each = min(classes_each, classes)
-        for i in range(n):
-            best_classes(v, i * columns + offset, classes, each, heap, i * classes)
-            values[i] = v[i * columns + offset + int(heap[i * classes])]
-        taken = suppress(values, corners, threshold, overlap, most, lists)
-        for k in range(taken):
-            box = int(lists[0, k])
-            for c in range(each):
-                label = int(heap[box * classes + c])
-                give(corners, box, label, v[box * columns + offset + label], k * classes_each + c, y_boxes, y_classes, y_scores)
-    y_number[0] = f32(taken)
-    return 0
+                values[i] = v[i * columns + offset + int(heap[i * each])]
+            taken = suppress(values, corners, threshold, overlap, most, lists)
+            for k in range(taken):
+                box = int(lists[0, k])
+                for c in range(each):
+                    label = int(heap[box * each + c])
+                    give(corners, box, label, v[box * columns + offset + label], k * classes_each + c, y_boxes, y_classes,
+                         y_scores)
+        y_number[0] = f32(taken)
+        return 0
+
+    return detect
 
 
 # -------------------------------------------------------------------------------------------------------------- op
@@ -314,7 +350,17 @@ def takes(call: Call) -> bool:
     return boxes == anchors and boxes in both and scores in both and all(y.type == TensorType.FLOAT32 for y in call.outputs)
 
 
+def takes_avx512(call: Call) -> bool:
+    return takes(call) and jit.isa() == "avx512" and not jit.DISABLED
+
+
+def takes_avx2(call: Call) -> bool:
+    return takes(call) and jit.isa() == "avx2" and not jit.DISABLED
+
+
 DETECTION_POSTPROCESS = Op(
     NAME, (3, 3), (4, 4), ("float32", "uint8"), infer,
-    (Kernel("detection_postprocess", detect, args, when=takes),),
+    (Kernel("detection_postprocess_avx512", detection(best_in_vectors(16)), args, when=takes_avx512),
+     Kernel("detection_postprocess_avx2", detection(best_in_vectors(8)), args, when=takes_avx2),
+     Kernel("detection_postprocess", detection(best_of_boxes), args, when=takes)),
     "LiteRT tflite/kernels/detection_postprocess.cc")

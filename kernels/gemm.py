@@ -31,7 +31,7 @@ from .machine import address, copy_bytes, fill_bytes, inline
 BLOCK = 1 << 17  # bytes of pixels in a block
 # (NR, MR): measured time an element against the best one. More rows than ten need more addresses than there are registers;
 # fewer chains than 8 vectors do not hide the four cycles of a link.
-TILES = {"avx512": {(64, 6): 1.0, (48, 8): 1.02, (32, 12): 1.05, (32, 8): 1.06, (16, 10): 1.33},
+TILES = {"avx512": {(64, 6): 1.0, (48, 8): 1.02, (32, 10): 1.03, (32, 12): 1.04, (32, 7): 1.05, (32, 8): 1.06, (16, 10): 1.33},
          "avx2": {(16, 6): 1.0, (8, 8): 1.4}, "portable": {}}
 LANES = {"avx512": 16, "avx2": 8, "portable": 4}
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.harness import cut, official, operators, ours, same
+from tests.harness import cut, every_kernel, official, operators, ours, same
 from tinyinterp.errors import ShapeError, UnsupportedOpError, ValueDependentError
 from tinyinterp.kernels.detection import NAME
 from tinyinterp.schema import Model, build
@@ -142,6 +142,21 @@ def test_special_values() -> None:
     inputs[0][0, 4, 2] = 600.0  # exp overflows
     inputs[0][0, 6, 0] = np.nan
     check(made, inputs)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_best_classes(dtype: str) -> None:
+    """The first of the greatest, whatever the number of classes; with one class asked for they are found by vectors."""
+    for classes in (1, 7, 16, 17, 40):
+        made = model(21, classes, dtype, num_classes=classes, **({"scale": 0.2} if dtype == "uint8" else {}))
+        inputs = values(made, classes, 5)
+        if dtype == "float32":
+            inputs[1][0, 3, :] = np.nan
+            inputs[1][0, 5, classes // 2 :] = np.nan
+            inputs[1][0, 8, :] = -np.inf
+            inputs[1][0, 9, :] = np.where(np.arange(inputs[1].shape[2]) % 2, -0.0, 0.0)
+        check(made, inputs)
+        every_kernel(made, "reference", *inputs)
 
 
 def test_real_models() -> None:
