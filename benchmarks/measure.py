@@ -28,32 +28,31 @@ def compare(model: str | bytes, numerics: str = "default", threads: int = 1, sec
     return beside(model, numerics, (threads,), seconds, seed)[str(threads)]
 
 
-def beside(model: str | bytes, numerics: str = "default", threads: Sequence[int] = (1,), seconds: float = 1.0, seed: int = 0,
-           alone: bool = False) -> dict[str, Row]:
-    """A row for each number of threads, and `gain` when there are several. `alone`: the official one runs on one thread
-    throughout, which is all that its reference kernels ever use."""
+def beside(model: str | bytes, numerics: str = "default", threads: Sequence[int] = (1,), seconds: float = 1.0,
+           seed: int = 0) -> dict[str, Row]:
+    """A row for each number of threads, and `gain` when there are several."""
     try:
-        here, there = _both(model, numerics, threads, seed, alone)
+        here, there = _both(model, numerics, threads, seed)
     except TinyInterpError as error:
         return {str(t): {"failed": f"refused: {_first(error)}"} for t in threads}
     except RuntimeError as error:
         return {str(t): {"failed": str(error)} for t in threads}
-    equal = [same(mine, there[-1]) for mine in here]
+    equal = [same(a, b) for a, b in zip(here, there)]
     times = together([i.invoke for i in (*there, *here)], seconds, REST if max(threads) > 1 else 0.0)
-    official, mine = times[: len(there)] * (len(threads) if alone else 1), times[len(there) :]
+    official, mine = times[: len(there)], times[len(there) :]
     rows = {str(t): {**_row(Pair(a, b)), "equal": e} for t, a, b, e in zip(threads, official, mine, equal)}
     if len(threads) > 1:
         rows["gain"] = _ratio(Pair(mine[-1], mine[0]).ratio)
     return rows
 
 
-def _both(model: str | bytes, numerics: str, threads: Sequence[int], seed: int, alone: bool) -> tuple[list[Any], list[Any]]:
+def _both(model: str | bytes, numerics: str, threads: Sequence[int], seed: int) -> tuple[list[Any], list[Any]]:
     """Ours and the official ones, each run once on the same values.
 
     Raises: TinyInterpError when ours refuses, another RuntimeError when the official one does."""
     here = [ours(model, numerics, t) for t in threads]
     try:
-        there = [theirs(model, numerics, t) for t in (threads[:1] if alone else threads)]
+        there = [theirs(model, numerics, t) for t in threads]
         rng = np.random.default_rng(seed)
         values = {d["index"]: random_value(d, rng) for d in here[0].get_input_details()}
         try:
