@@ -26,13 +26,17 @@ import numpy as np
 
 from tinyinterp.schema import BuiltinOperator, TensorType
 
-from .contract import ALL, Arg, Call, Kernel, Op, Operand, Shape, Slot
+from . import jit
+from .contract import ALL, Arg, Call, Kernel, Maker, Op, Operand, Shape, Slot
 from .machine import bits, f32, from_bits, inline, u32
+from .micro import formulas
+from .runs import unary
 
 HALF, COMPLEX, BOOL = TensorType.FLOAT16, TensorType.COMPLEX64, TensorType.BOOL
 SINGLE, DOUBLE = TensorType.FLOAT32, TensorType.FLOAT64
 INTEGERS = (TensorType.INT8, TensorType.INT16, TensorType.INT32, TensorType.INT64, TensorType.UINT8, TensorType.UINT16,
             TensorType.UINT32)
+WORDS = (TensorType.INT8, TensorType.UINT8, TensorType.INT16, TensorType.INT32)
 NARROW = tuple(t for t in INTEGERS if t != TensorType.INT64)
 
 
@@ -177,7 +181,44 @@ def copy_complex(x: Any, y: Any, begin: int, end: int) -> None:
         y[i] = x[i]
 
 
+# The slices tell the compiler that no index counts from the end, and the widths are those in memory: it uses vectors.
+def direct(x: Any, y: Any, begin: int, end: int) -> None:
+    """Where the machine's own conversion, or the low bits, are meant: compiled only."""
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
+        y[i] = x[i]
+
+
+def truths(x: Any, y: Any, begin: int, end: int) -> None:
+    """To bool."""
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
+        y[i] = x[i] != 0
+
+
+def of_truths(x: Any, y: Any, begin: int, end: int) -> None:
+    """From bool."""
+    x, y = x[begin:end], y[begin:end]
+    for i in range(y.size):
+        y[i] = 1 if x[i] else 0
+
+
 # -------------------------------------------------------------------------------------------------------------- op
+def ends(call: Call) -> tuple[int, int, int]:
+    """The numbers of the formula: no zero point, and the ends of y's type."""
+    info = np.iinfo(call.output.dtype)
+    return 0, int(info.min), int(info.max)
+
+
+def compiled(name: str, run: Callable[..., None], when: Callable[[Call], bool]) -> Maker:
+    """A kernel that plain Python has no use for: its stores would not wrap."""
+
+    def make(call: Call) -> Kernel | None:
+        return None if jit.DISABLED or not when(call) else Kernel(name, run, args, split=elements)
+
+    return make
+
+
 def between(sources: tuple[TensorType, ...], targets: tuple[TensorType, ...]) -> Callable[[Call], bool]:
     """x is of one of the sources and y of one of the targets."""
 
@@ -200,6 +241,12 @@ CAST = Op(
     types=("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "float16", "float32", "float64", "complex64"),
     infer=infer,
     kernels=(
+        compiled("cast_wrapped", direct, between(INTEGERS, NARROW)),
+        unary("cast_float32", formulas.cast, ends, ALL, between((SINGLE,), WORDS)),
+        compiled("cast_direct", direct, between((*INTEGERS, SINGLE, DOUBLE), (SINGLE, DOUBLE))),
+        compiled("cast_widened", direct, between(INTEGERS, (TensorType.INT64,))),
+        compiled("cast_truths", truths, between((*INTEGERS, SINGLE, DOUBLE), (BOOL,))),
+        compiled("cast_of_truths", of_truths, between((BOOL,), (*INTEGERS, SINGLE, DOUBLE))),
         Kernel("cast_complex64_to_complex64", copy_complex, args, ALL, between((COMPLEX,), (COMPLEX,)), elements),
         Kernel("cast_integer_to_narrower", low_bits, narrow_args, ALL, between(INTEGERS, NARROW), elements),
         *(Kernel(f"cast_{x}_to_integer", limited(load), limited_args, ALL, between(sources, INTEGERS), elements)

@@ -42,9 +42,10 @@ from .axes import (
     whole,
     without_zero_point,
 )
-from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op
+from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Maker, Op
 from .lanes import REGISTERS, extreme_of_row
 from .machine import f32, inline, xmax, xmin
+from .reduce_vectors import extremes
 
 LOWEST, HIGHEST, INF = f32(-3.4028234663852886e38), f32(3.4028234663852886e38), f32(np.inf)
 
@@ -166,15 +167,28 @@ def float_rows_avx512(call: Call) -> bool:
     return float_rows(call) and jit.isa() == "avx512"
 
 
-def kernels(name: str, integer: Any, reference: Any, builtin: Any, delegate: Any) -> tuple[Kernel, ...]:
+def float_rows_avx2(call: Call) -> bool:
+    return float_rows(call) and jit.isa() != "avx512"
+
+
+def float_columns(call: Call) -> bool:
+    return is_float(call) and not innermost(call)
+
+
+def kernels(name: str, integer: Any, reference: Any, builtin: Any, delegate: Any) -> tuple[Kernel | Maker, ...]:
     return (
+        extremes(name, name, integer_args, ALL, is_integer),
+        extremes(f"{name}_reference", name, float_args, frozenset({REFERENCE}), is_float),
+        extremes(f"{name}_builtin", f"{name}_builtin", float_args, frozenset({BUILTIN}), is_float),
+        extremes(f"{name}_delegate", f"{name}_delegate", delegate_args, frozenset({DELEGATE}), is_float),
         Kernel(f"{name}_integer", extreme(integer), integer_args, ALL, is_integer, outputs),
         Kernel(f"{name}_float32_reference", extreme_float(reference), float_args, frozenset({REFERENCE}), is_float, outputs),
         Kernel(f"{name}_float32_builtin", extreme_float(builtin), float_args, frozenset({BUILTIN}), is_float, outputs),
         Kernel(f"{name}_float32_rows_avx512", extreme_rows(delegate, 16), rows_args, frozenset({DELEGATE}),
                float_rows_avx512, outputs),
-        Kernel(f"{name}_float32_rows_avx2", extreme_rows(delegate, 8), rows_args, frozenset({DELEGATE}), float_rows, outputs),
-        Kernel(f"{name}_float32_columns", extreme(delegate), delegate_args, frozenset({DELEGATE}), is_float, outputs),
+        Kernel(f"{name}_float32_rows_avx2", extreme_rows(delegate, 8), rows_args, frozenset({DELEGATE}), float_rows_avx2,
+               outputs),
+        Kernel(f"{name}_float32_columns", extreme(delegate), delegate_args, frozenset({DELEGATE}), float_columns, outputs),
     )
 
 

@@ -68,14 +68,9 @@ from .lanes import (
     sum_row_avx512,
 )
 from .machine import f32, fma, inline, rint, round_away
-from .numerics import (
-    clamp,
-    quantize_multiplier,
-    requantize_builtin,
-    requantize_reference,
-    type_range,
-    wrap32,
-)
+from .micro import reduce as tails
+from .numerics import clamp, quantize_multiplier, requantize_builtin, requantize_reference, type_range, wrap32
+from .reduce_vectors import float_sums, narrow_sums, wide_sums
 
 EIGHT = (TensorType.INT8, TensorType.UINT8)
 i64 = np.int64
@@ -305,7 +300,7 @@ def mean_image(x: Any, multiplier: int, shift: int, bias: int, threads: int, lo:
 is_float = is_type(TensorType.FLOAT32)
 is_8bit = is_type(*EIGHT)
 is_wide = is_type(TensorType.INT32, TensorType.INT64)
-is_int8 = is_type(TensorType.INT8)
+is_int8, is_uint8 = is_type(TensorType.INT8), is_type(TensorType.UINT8)
 is_narrow = is_type(*EIGHT, TensorType.INT16)
 
 
@@ -315,6 +310,14 @@ def float_rows(call: Call) -> bool:
 
 def float_rows_avx512(call: Call) -> bool:
     return float_rows(call) and jit.isa() == "avx512"
+
+
+def float_rows_avx2(call: Call) -> bool:
+    return float_rows(call) and jit.isa() != "avx512"
+
+
+def float_columns(call: Call) -> bool:
+    return is_float(call) and not innermost(call)
 
 
 def squares(call: Call) -> bool:
@@ -355,13 +358,17 @@ SQUARE_ROWS_AVX512, SQUARE_ROWS_AVX2 = sum_rows(squares_row_avx512, True), sum_r
 COLUMNS, SQUARE_COLUMNS_AVX512, SQUARE_COLUMNS_AVX2 = (sum_columns(add) for add in (plus, plus_square_fused, plus_square))
 FIXED, FLOATS, DELEGATES = sum_quantized(fixed_tail), sum_quantized(float_tail), sum_quantized(delegate_tail)
 SHARED = (
+    float_sums("sum_squares", "squares_delegate", float_delegate_args, DEL, squares),
+    float_sums("sum", "sum_delegate", float_delegate_args, DEL, is_float),
+    narrow_sums("sum_delegate", tails.in_floats_delegate, delegate_tail_args, DEL, is_8bit),
+    wide_sums("sum", integer_sum_args, ALL, is_wide),
     Kernel("sum_squares_float32_rows_avx512", SQUARE_ROWS_AVX512, rows_args, DEL, square_rows_avx512, outputs),
     Kernel("sum_squares_float32_rows_avx2", SQUARE_ROWS_AVX2, rows_args, DEL, square_rows, outputs),
     Kernel("sum_squares_float32_columns_avx512", SQUARE_COLUMNS_AVX512, float_delegate_args, DEL, squares_avx512, outputs),
     Kernel("sum_squares_float32_columns_avx2", SQUARE_COLUMNS_AVX2, float_delegate_args, DEL, squares, outputs),
     Kernel("sum_float32_rows_avx512", ROWS_AVX512, rows_args, DEL, float_rows_avx512, outputs),
-    Kernel("sum_float32_rows_avx2", ROWS_AVX2, rows_args, DEL, float_rows, outputs),
-    Kernel("sum_float32_columns", COLUMNS, float_delegate_args, DEL, is_float, outputs),
+    Kernel("sum_float32_rows_avx2", ROWS_AVX2, rows_args, DEL, float_rows_avx2, outputs),
+    Kernel("sum_float32_columns", COLUMNS, float_delegate_args, DEL, float_columns, outputs),
     Kernel("sum_integer", sum_integer, integer_sum_args, ALL, is_wide, outputs),
     Kernel("sum_8bit_delegate", DELEGATES, delegate_tail_args, DEL, is_8bit, outputs),
 )
@@ -375,8 +382,10 @@ MEAN = Op(
     kernels=(
         *SHARED,
         Kernel("mean_float32_rows_eigen", mean_float_rows, eigen_args, OPT, float_last, outputs),
+        float_sums("sum_in_order", "sum", float_sum_args, REF | OPT, is_float),
         Kernel("sum_float32", sum_float, float_sum_args, REF | OPT, is_float, outputs),
         Kernel("mean_8bit_image", mean_image, image_args, OPT, is_image, outputs),
+        narrow_sums("sum_fixed", tails.fixed, fixed_args, REF | OPT, is_narrow),
         Kernel("sum_fixed", FIXED, fixed_args, REF | OPT, is_narrow, outputs),
     ),
     delegated=delegated,
@@ -392,9 +401,13 @@ SUM = Op(
     kernels=(
         *SHARED,
         Kernel("sum_float32_stretches", sum_float_stretches, float_stretches_args, REF, float_stretches),
+        float_sums("sum_in_order", "sum", float_sum_args, REF | OPT, is_float),
         Kernel("sum_float32", sum_float, float_sum_args, REF | OPT, is_float, outputs),
+        narrow_sums("sum_fixed_as_uint8", tails.fixed, as_uint8_args, REF, is_int8),
         Kernel("sum_fixed_as_uint8", FIXED, as_uint8_args, REF, is_int8, outputs),
-        Kernel("sum_fixed", FIXED, fixed_args, REF, is_8bit, outputs),
+        narrow_sums("sum_fixed", tails.fixed, fixed_args, REF, is_uint8),
+        Kernel("sum_fixed", FIXED, fixed_args, REF, is_uint8, outputs),
+        narrow_sums("sum_float_tail", tails.in_floats, float_tail_args, OPT, is_narrow),
         Kernel("sum_float_tail", FLOATS, float_tail_args, OPT, is_narrow, outputs),
     ),
     delegated=delegated,

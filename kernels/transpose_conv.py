@@ -45,6 +45,7 @@ from .numerics import (
     requantize_reference,
 )
 from .product import block_of, order_of, sum_of_products
+from .transpose_gemm import transpose_8bit, transpose_float
 
 
 # ---------------------------------------------------------------------------------------------------------- shapes
@@ -223,6 +224,10 @@ def is_uint8(call: Call) -> bool:
     return is_8bit(call) and call.input(2).type == TensorType.UINT8
 
 
+def is_int8(call: Call) -> bool:
+    return is_8bit(call) and call.input(2).type == TensorType.INT8
+
+
 def is_int16(bits: TensorType) -> Callable[[Call], bool]:
     """int16 by int8 with sums of these bits; all zero points are 0."""
 
@@ -255,6 +260,8 @@ TRANSPOSE_CONV = Op(
     types=("float32", "int8", "uint8", "int16*int8"),
     infer=infer,
     kernels=(
+        transpose_float(is_float, float_args),
+        transpose_8bit(is_8bit, quantized_args),
         Kernel("transpose_conv_float32_delegate", transpose_conv_float_delegate, float_args, frozenset({DELEGATE}), is_float,
                rows),
         Kernel("transpose_conv_float32_builtin", transpose_conv_float_builtin, matrix_args, frozenset({BUILTIN}), is_float, rows),
@@ -264,7 +271,7 @@ TRANSPOSE_CONV = Op(
                frozenset({DELEGATE}), is_8bit, rows),
         Kernel("transpose_conv_uint8_builtin", transpose_conv_quantized(requantize_builtin, requantize_reference, True),
                quantized_args, frozenset({BUILTIN}), is_uint8, rows),
-        Kernel("transpose_conv_int8_builtin", _GROUPED, quantized_args, frozenset({BUILTIN}), is_8bit, rows),
+        Kernel("transpose_conv_int8_builtin", _GROUPED, quantized_args, frozenset({BUILTIN}), is_int8, rows),
         Kernel("transpose_conv_8bit_reference", _8BIT_REFERENCE, quantized_args, frozenset({REFERENCE}), is_8bit, rows),
         Kernel("transpose_conv_int16_wide", transpose_conv_quantized(requantize_int16, requantize_int16), quantized_args, ALL,
                _INT16_WIDE, rows),

@@ -26,6 +26,7 @@ from tinyinterp.schema import BuiltinOperator, TensorType
 
 from . import float_math
 from .contract import BUILTIN, DELEGATE, Arg, Call, Kernel, Maker, Op, Status, status
+from .jit import processor
 from .lut import interpolate, interpolate_from, lookup, lookup_args, lookup_from, real_table, real_table16, table_of
 from .machine import bits, cosf, expf, f32, floorf, flush, from_bits, inline, logf, rint, sinf, sqrtf, u32
 from .micro import float_formulas
@@ -48,15 +49,18 @@ from .pointwise import (
     flat_args,
     floats,
     is_float,
+    is_float_avx512,
     is_int8,
     is_int16,
     no_zero_points,
     same_shape,
     scale_of,
     scale_ratio,
+    without_avx512,
 )
-from .runs import unary
+from .runs import table, unary
 
+Formula = Callable[..., Any]
 ELEMENTWISE = "LiteRT tflite/kernels/elementwise.cc"
 
 
@@ -74,7 +78,7 @@ def op(code: BuiltinOperator, kernels: tuple[Kernel | Maker, ...], version: int,
               max_version=version)
 
 
-def tables(name: str, function: Callable[[Call], Callable[[Any], Any]]) -> tuple[Kernel, Kernel]:
+def tables(name: str, function: Callable[[Call], Callable[[Any], Any]]) -> tuple[Kernel | Maker, ...]:
     """The 8-bit and the 16-bit kernel of a real function; `function(call)` is it, in float32."""
 
     def args(call: Call, params: Any) -> tuple[Arg, ...]:
@@ -83,7 +87,8 @@ def tables(name: str, function: Callable[[Call], Callable[[Any], Any]]) -> tuple
     def args16(call: Call, params: Any) -> tuple[Arg, ...]:
         return lookup_args(call, real_table16(call, function(call)))
 
-    return (Kernel(f"{name}_int8", lookup, args, NOT_DELEGATED, is_int8, elements),
+    return (table(f"{name}_int8", args, NOT_DELEGATED, is_int8),
+            Kernel(f"{name}_int8", lookup, args, NOT_DELEGATED, is_int8, elements),
             Kernel(f"{name}_int16", interpolate, args16, NOT_DELEGATED, is_int16, elements))
 
 
@@ -134,6 +139,7 @@ def abs_int16_args(call: Call, params: Any) -> tuple[Arg, ...]:
 
 ABS = op(BuiltinOperator.ABS, (
     *floats("abs", abs_float, abs_float),
+    table("abs_int8", abs_table, NOT_DELEGATED, is_int8),
     Kernel("abs_int8", lookup, abs_table, NOT_DELEGATED, is_int8, elements),
     Kernel("abs_quantized_int16", abs_int16, abs_int16_args, NOT_DELEGATED, is_quantized16, elements),
     Kernel("abs_integer", each(abs_integer), flat_args, NOT_DELEGATED, has_type(TensorType.INT16, TensorType.INT32), elements),
@@ -221,13 +227,27 @@ def log_or_least(call: Call) -> Callable[[Any], Any]:
     return lambda x: logf(x) if x > 0 else least
 
 
+def by_vectors(name: str, wide: Formula, narrow: Formula | None = None, inexact: bool = False) -> tuple[Maker, ...]:
+    """The delegate's float32 kernels with AVX-512 and without. inexact: they start with what the processor estimates."""
+
+    def when(narrow: bool) -> Callable[[Call], bool]:
+        fits = without_avx512 if narrow else is_float_avx512
+        return lambda call: fits(call) and (not inexact or processor()[0].startswith("GenuineIntel"))
+
+    return (unary(f"{name}_float32_delegate", wide, no_numbers, frozenset({DELEGATE}), when(False)),
+            unary(f"{name}_float32_delegate", narrow or wide, no_numbers, frozenset({DELEGATE}), when(True)))
+
+
 EXP = op(BuiltinOperator.EXP, (unary("exp_float32_delegate", float_formulas.exp, no_numbers, frozenset({DELEGATE}), is_float),
                                *floats("exp", expf, float_math.exp), *tables("exp", lambda call: expf)), 2,
          "LiteRT tflite/kernels/exp.cc", "int8", "int16")
-LOG = op(BuiltinOperator.LOG, (*floats("log", logf, float_math.log, float_math.log_avx2), *tables("log", log_or_least)), 2,
+LOG = op(BuiltinOperator.LOG, (*by_vectors("log", float_formulas.log, float_formulas.log_avx2),
+                               *floats("log", logf, float_math.log, float_math.log_avx2), *tables("log", log_or_least)), 2,
          f"{ELEMENTWISE}, LogEval", "int8", "int16")
-SIN = op(BuiltinOperator.SIN, floats("sin", sinf, float_math.sin), 2, f"{ELEMENTWISE}, SinEval")
-COS = op(BuiltinOperator.COS, floats("cos", cosf, float_math.cos), 2, f"{ELEMENTWISE}, CosEval")
+SIN = op(BuiltinOperator.SIN, (*by_vectors("sin", float_formulas.sin), *floats("sin", sinf, float_math.sin)), 2,
+         f"{ELEMENTWISE}, SinEval")
+COS = op(BuiltinOperator.COS, (*by_vectors("cos", float_formulas.cos), *floats("cos", cosf, float_math.cos)), 2,
+         f"{ELEMENTWISE}, CosEval")
 
 
 # ------------------------------------------------------------------------------------------------------------------ SQRT
@@ -268,6 +288,7 @@ def sqrt_int16_args(call: Call, params: Any) -> tuple[Arg, ...]:
 
 
 SQRT = op(BuiltinOperator.SQRT, (
+    *by_vectors("sqrt", float_formulas.sqrt, float_formulas.sqrt_avx2, inexact=True),
     *floats("sqrt", sqrtf, float_math.sqrt, float_math.sqrt_avx2),
     Kernel("sqrt_int8", lookup_from, sqrt_table, NOT_DELEGATED, is_int8),
     Kernel("sqrt_int16", sqrt_int16, sqrt_int16_args, NOT_DELEGATED, is_quantized16),
@@ -332,6 +353,7 @@ def rsqrt_table16(call: Call, params: Any) -> tuple[Arg, ...]:
 
 
 RSQRT = op(BuiltinOperator.RSQRT, (
+    *by_vectors("rsqrt", float_formulas.rsqrt, float_formulas.rsqrt_avx2, inexact=True),
     *floats("rsqrt", rsqrt_reference, float_math.rsqrt, float_math.rsqrt_avx2),
     Kernel("rsqrt_int8", lookup_from, rsqrt_table, NOT_DELEGATED, is_int8),
     Kernel("rsqrt_int16", interpolate_from, rsqrt_table16, NOT_DELEGATED, is_quantized16),

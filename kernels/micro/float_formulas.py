@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .formulas import flushed
@@ -39,8 +40,8 @@ def polynomial(code: Code, x: Value, *coefficients: float) -> Value:
 
 
 def exp(code: Code, x: Value, p: Numbers) -> Value:
-    z = flushed(code, code.most(x * LOG2E, code.constant(-127.0, x.kind)))
-    z = flushed(code, code.least(z, code.constant(128.0, x.kind)))
+    z = code.most(x * LOG2E, code.constant(-127.0, x.kind))  # never denormal: a product is flushed
+    z = code.least(z, code.constant(128.0, x.kind))
     n = (z + 12582912.0) - 12582912.0
     r = z - n
     above = polynomial(code, r, C("0x1.6ae8e6p-8"), C("0x1.89daf6p-5"), C("0x1.62e430p-1"))
@@ -92,3 +93,99 @@ def logistic_avx2(code: Code, x: Value, p: Numbers) -> Value:
     e = code.fma(t * scale, value, scale)
     small = code.less(z, code.constant(C("-0x1.5D589Ep+6"), x.kind))
     return mirrored(code, x, code.select(small, code.constant(0.0, x.kind), e / (e + 1.0)))
+
+
+# ------------------------------------------------------------------------------------------------------------------- log
+LN2 = C("0x1.62e430p-1")
+
+
+def log_mantissa(code: Code, v: Value) -> Value:
+    m = code.cast((as_words(code, v) & 0x007FFFFF) | 0x3F800000, v.kind) * C("0x1.6a09eap-1") - 1.0
+    above = m * polynomial(code, m, C("0x1.75c266p-3"), 1.0, 1.0)
+    return above / polynomial(code, m, C("0x1.963346p-5"), C("0x1.32c66ap-1"), 1.5, 1.0)
+
+
+def log(code: Code, x: Value, p: Numbers) -> Value:
+    """With AVX-512."""
+    v = x * C("0x1.6a09e4p+0")
+    size = as_words(code, v) & 0x7FFFFFFF
+    e = code.convert((size >> 23) - 127, x.kind)
+    e = code.select(code.less(size, code.constant(0x00800000, size.kind)), code.constant(-INF, x.kind), e)
+    e = code.select(code.less(size, code.constant(0x7F800000, size.kind)), e, v)
+    e = code.select(code.less(v, code.constant(0.0, x.kind)), code.constant(float("nan"), x.kind), e)
+    return code.fma(e, code.constant(LN2, x.kind), log_mantissa(code, v))
+
+
+def log_avx2(code: Code, x: Value, p: Numbers) -> Value:
+    v = x * C("0x1.6a09e4p+0")
+    b = as_words(code, v)
+    e = code.convert(((b >> 23) & 511) - 127, x.kind)
+    e = code.select(code.less(b, code.constant(0, b.kind)), code.constant(float("nan"), x.kind), e)
+    e = code.select(code.same(v, code.constant(0.0, x.kind)), code.constant(-INF, x.kind), e)
+    return code.fma(e, code.constant(LN2, x.kind), log_mantissa(code, v))
+
+
+# -------------------------------------------------------------------------------------------------------------- sin, cos
+def reduced(code: Code, x: Value) -> Value:
+    k = code.call(f"llvm.rint.v{x.kind.count}f32", x.kind, x * C("0x1.45f306p-3"))
+    near = code.fma(k, code.constant(C("-0x1.92p+2"), x.kind), x)
+    return code.fma(k, code.constant(C("-0x1.fb5444p-10"), x.kind), near)
+
+
+def folded_sin(code: Code, x: Value) -> Value:
+    pi = code.constant(C("0x1.921fb6p+1"), x.kind)
+    x = code.least(x, pi - x)
+    x = code.most(x, code.constant(C("-0x1.921fb6p+1"), x.kind) - x)
+    x = code.least(x, pi - x)
+    s = x * x
+    above = polynomial(code, s, C("0x1.a7e4fcp-9"), C("-0x1.10af30p-3"), 1.0)
+    return (x * above) / polynomial(code, s, C("0x1.ff660ep-12"), C("0x1.12985ap-5"), 1.0)
+
+
+def sin(code: Code, x: Value, p: Numbers) -> Value:
+    return folded_sin(code, reduced(code, x))
+
+
+def cos(code: Code, x: Value, p: Numbers) -> Value:
+    return folded_sin(code, code.constant(C("0x1.921fb6p+0"), x.kind) - reduced(code, x) + C("-0x1.777a5cp-25"))
+
+
+# ---------------------------------------------------------------------------------------------------------- square roots
+def estimate14(code: Code, x: Value) -> Value:
+    """1 / sqrt(x) as Intel's AVX-512 estimates it, to 14 bits."""
+    return code.call("llvm.x86.avx512.rsqrt14.ps.512", x.kind, x, code.constant(0.0, x.kind), code.constant(-1, code.I16))
+
+
+def estimate12(code: Code, x: Value) -> Value:
+    """1 / sqrt(x) as Intel's SSE and AVX estimate it, to 12 bits."""
+    if x.kind.count == 16:
+        halves = [estimate12(code, code.shuffle(x, x, list(range(k, k + 8)))) for k in (0, 8)]
+        return code.shuffle(*halves, list(range(16)))
+    return code.call("llvm.x86.avx.rsqrt.ps.256" if x.kind.count == 8 else "llvm.x86.sse.rsqrt.ps", x.kind, x)
+
+
+def sqrt_from(estimate: Callable[[Code, Any], Any]) -> Callable[..., Any]:
+    """The estimate after one Newton step, times x."""
+
+    def sqrt(code: Code, x: Value, p: Numbers) -> Value:
+        t, zero = estimate(code, x), code.constant(0.0, x.kind)
+        y = t + (t * -0.5) * (x * (t * t) - 1.0)
+        y = x * code.select(code.same(x, zero), zero, y)
+        return code.select(code.same(x, code.constant(INF, x.kind)), x, y)
+
+    return sqrt
+
+
+def rsqrt_from(estimate: Callable[[Code, Any], Any]) -> Callable[..., Any]:
+    """The estimate after one Newton step."""
+
+    def rsqrt(code: Code, x: Value, p: Numbers) -> Value:
+        t = estimate(code, x)
+        y = t - (t * 0.5) * (x * (t * t) - 1.0)
+        return code.select(code.same(x, code.constant(INF, x.kind)), code.constant(0.0, x.kind), y)
+
+    return rsqrt
+
+
+sqrt, sqrt_avx2 = sqrt_from(estimate14), sqrt_from(estimate12)
+rsqrt, rsqrt_avx2 = rsqrt_from(estimate14), rsqrt_from(estimate12)

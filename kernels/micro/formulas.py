@@ -46,6 +46,13 @@ def converted(code: Code, x: Value, wide: tuple[str, int], middle: str, narrow: 
     return code.convert(inside, whole)
 
 
+def cast(code: Code, x: Value, p: Numbers) -> Value:
+    """Towards zero, beyond the ends p[1] and p[2] the nearest end, a NaN to the greatest number."""
+    whole = cut_off(code, x)
+    whole = code.select(code.less(x, code.constant(2.0**31, x.kind)), whole, code.constant(2**31 - 1, whole.kind))
+    return code.least(code.most(whole, p[1]), p[2])
+
+
 # ------------------------------------------------------------------------------------------------------------- float32
 def clamped(operation: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     """operation(a, b) between p[0] and p[1]; a NaN passes."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.harness import NUMERICS, check, compare, cut, operators, ours
+from tests.harness import NUMERICS, check, compare, cut, every_kernel, operators, ours, random_value
 from tinyinterp.errors import QuantError, ShapeError, UnsupportedOpError
 from tinyinterp.kernels import axes as walking
 from tinyinterp.kernels import extremes, jit, reduce
@@ -160,6 +160,25 @@ def test_mean_of_images(type: str) -> None:
         x = {"scale": float(rng.choice([0.5, 0.25, 0.037])), "zero_point": int(rng.integers(info.min, info.max + 1))}
         y = {"scale": float(rng.choice([0.5, 0.25, 0.125, 0.03])), "zero_point": int(rng.integers(info.min, info.max + 1))}
         check(model("MEAN", shape, (1, 2), type, keep=True, x=x, y=y), runs=1, seed=k, threads=1 + k % 3)
+
+
+# ----------------------------------------------------------------------------------------------------------- every kernel
+TURNS = [((2, 9, 10, 70), (1, 2)), ((3, 150, 9), (1,)), ((5, 300), (1,)), ((21, 5, 77), (0, 2)), ((3, 4, 5, 6, 7), (1, 3)),
+         ((4, 1, 5), (0, 2)), ((70,), (0,)), ((9, 3), (1,))]
+
+
+@pytest.mark.parametrize("type", ["float32", "int8", "uint8", "int16", "int32", "int64"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_kernel(name: str, type: str) -> None:
+    rng = np.random.default_rng(13)
+    for k, (shape, axes) in enumerate(TURNS):
+        value = random_value(type, shape, rng)
+        if type == "float32" and k % 2:
+            value = np.where(rng.random(shape) < 0.1, rng.choice(SPECIAL, shape), value)
+        quant = {"scale": 0.1, "zero_point": 0 if type == "int16" else 7} if np.dtype(type).itemsize < 4 else {}
+        for numerics in FLOATS if type == "float32" else NUMERICS:
+            if (name, type, numerics) != ("SUM", "int16", "reference"):
+                assert every_kernel(model(name, shape, axes, type, x=quant), numerics, value) > 1
 
 
 # -------------------------------------------------------------------------------------------------------- real, refusals

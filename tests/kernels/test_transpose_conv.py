@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.harness import check, compare, models, ours
+from tests.harness import NUMERICS, check, compare, every_kernel, models, ours, random_value
 from tests.kernels.images import bias, image, numerics, real, run_all, special, weights
 from tinyinterp.errors import ShapeError, UnsupportedOpError
 from tinyinterp.schema import Activation, Model, Padding, TensorType, options
@@ -107,6 +107,18 @@ def test_what_the_delegate_refuses(dtype: str) -> None:
         for i, shape in enumerate(SHAPES):
             model = transpose_conv(dtype, *shape, fed=fed, seed=i, per_channel=dtype == "int8" and i % 2 > 0)
             check(model, numerics(dtype), inputs=given(model, fed), runs=1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8", "uint8"])
+def test_every_kernel(dtype: str) -> None:
+    """Tiles of every phase: taps that reach over an edge, phases without taps, channels and pixels left over."""
+    rng = np.random.default_rng(1)
+    shapes = [*SHAPES, ((9, 7, 6), (70, 3, 3), (2, 2), SAME, (18, 14)), ((12, 5, 8), (16, 4, 4), (2, 2), VALID, (26, 12))]
+    for i, shape in enumerate(shapes):
+        x = random_value(dtype, (2, *shape[0]), rng)
+        model = transpose_conv(dtype, *shape, seed=i, per_channel=dtype == "int8" and i % 3 > 0, biased=i % 4 > 0)
+        more = [every_kernel(model, mode, x, threads=1 + i % 2) > 1 for mode in NUMERICS]
+        assert any(more)
 
 
 def test_int16_with_sums_of_32_bits() -> None:
