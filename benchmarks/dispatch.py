@@ -34,6 +34,7 @@ from tinyinterp.schema import read
 
 HOPELESS = 3.0  # a kernel that needs so many times the best is not timed in turns
 MARGIN = 0.9
+PART = 5e-4  # seconds of a turn: short, so that few of them meet another program
 
 
 def programs(data: bytes, numerics: str, threads: int) -> list[tuple[Kernel, Program]]:
@@ -80,12 +81,12 @@ def row_of(case: Case, numerics: str, threads: int, seconds: float) -> Row:
         once.append(time.perf_counter() - start)
         answers.add(b"".join(program.array(t).tobytes() for t in program.graph.outputs))
     near = [i for i, s in enumerate(once) if s <= HOPELESS * min(once) or i == 0]
-    times = dict(zip(near, together([offered[i][1].run for i in near], seconds * len(near))))
+    times = dict(zip(near, together([offered[i][1].run for i in near], seconds * len(near), part=PART)))
     found = [{"kernel": k.name, "seconds": short(times[i].median if i in times else once[i])} for i, (k, _) in enumerate(offered)]
     better = [i for i in near if i and _faster(times[i], times[0])]
     best = min(better, key=lambda i: times[i].median, default=0)
     if best:  # once more, side by side: among many calls one seems slow by chance
-        pair = together([offered[0][1].run, offered[best][1].run], 4 * seconds)
+        pair = together([offered[0][1].run, offered[best][1].run], 4 * seconds, part=PART)
         times |= {0: pair[0], best: pair[1]}
         best = best if _faster(pair[1], pair[0]) else 0
     return row | {"kernels": found, "equal": len(answers) == 1, "best": offered[best][0].name,

@@ -56,14 +56,15 @@ def paired(a: Callable[[], object], b: Callable[[], object], seconds: float) -> 
     return Pair(*together([a, b], seconds))
 
 
-def together(runs: Sequence[Callable[[], object]], seconds: float, rest: float = 0.0) -> list[Times]:
-    """Time several in turns, three rounds at least. `rest`: seconds to wait before each turn, for threads to fall asleep."""
-    rounds = _rounds(runs, seconds, rest)
+def together(runs: Sequence[Callable[[], object]], seconds: float, rest: float = 0.0, part: float = PART) -> list[Times]:
+    """Time several in turns of `part` seconds, three rounds at least. `rest`: seconds to wait before each turn, for threads to
+    fall asleep."""
+    rounds = _rounds(runs, seconds, rest, part)
     return [Times(tuple(r[k] for r in rounds)) for k in range(len(runs))]
 
 
-def _rounds(runs: Sequence[Callable[[], object]], seconds: float, rest: float) -> list[list[float]]:
-    repeats = [_repeats(run) for run in runs]
+def _rounds(runs: Sequence[Callable[[], object]], seconds: float, rest: float, part: float) -> list[list[float]]:
+    repeats = [_repeats(run, part) for run in runs]
     rounds: list[list[float]] = []
     stop = time.perf_counter() + seconds
     while len(rounds) < 3 or time.perf_counter() < stop:
@@ -77,12 +78,12 @@ def _rounds(runs: Sequence[Callable[[], object]], seconds: float, rest: float) -
     return rounds
 
 
-def _repeats(run: Callable[[], object]) -> int:
-    """How many runs take PART, once the caches are warm."""
-    if _time(run, 1) >= PART:
+def _repeats(run: Callable[[], object], part: float) -> int:
+    """How many runs take so long, once the caches are warm."""
+    if _time(run, 1) >= part:
         return 1
     run()
-    return max(1, int(PART / max(_time(run, 1), 1e-9)))
+    return max(1, int(part / max(_time(run, 1), 1e-9)))
 
 
 def _time(run: Callable[[], object], repeats: int) -> float:
