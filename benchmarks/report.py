@@ -60,7 +60,8 @@ def short(rows: Rows) -> str:
         means = [networks.ratios(rows, mode, kind) for mode in ("default 1", "default 2", "reference 1")]
         if means[0]:
             lines.append([kind, len(means[0]), *(f"{geometric(m):.3f}" if m else "" for m in means)])
-    return table(["weights", "networks", "default, 1 thread", "default, 2 threads", "reference, 1 thread"], lines)
+    heads = ["weights", "networks", "default, 1 thread", "default, 2 threads", "reference, 1 thread"]
+    return join(table(heads, lines), networks.large(rows))
 
 
 def join(*parts: str) -> str:
