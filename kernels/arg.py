@@ -17,13 +17,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from tinyinterp.schema import BuiltinOperator, TensorType
 
-from .contract import ALL, Arg, Call, Kernel, Op, Shape
-from .machine import inline
+from . import jit
+from .contract import ALL, Arg, Call, Kernel, Maker, Op, Shape
+from .machine import address, inline
+from .micro import arg as micro
 from .numerics import INT32_MAX
+from .pool_windows import lanes_for
+from .windows import LANES
 
 WHOLE = (TensorType.INT32, TensorType.INT64)
 
@@ -137,6 +142,57 @@ def arg_float_lanes(better: Callable[..., Any]) -> Callable[..., None]:
     return run
 
 
+# ------------------------------------------------------------------------------------------------------------- vectors
+@cache
+def along_rows(part: Callable[..., Any], definition: Callable[..., None]) -> Callable[..., None]:
+    """The driver along the last dimension: rows that a microkernel leaves out are the definition's. units: rows."""
+    one = inline(definition)
+
+    def run(x: Any, y: Any, begin: int, end: int) -> None:
+        part(address(x) + begin * x.shape[1] * x.itemsize, x.shape[1], end - begin, address(y) + begin * y.itemsize)
+        for o in range(begin, end):
+            if y[o] < 0:
+                one(x, y, o, o + 1)
+
+    return run
+
+
+@cache
+def along_columns(part: Callable[..., Any]) -> Callable[..., None]:
+    """The driver along another dimension. units: outputs."""
+
+    def run(x: Any, y: Any, begin: int, end: int) -> None:
+        inner, at = x.shape[2], begin
+        while at < end:
+            n = min(inner - at % inner, end - at)
+            part(address(x) + (at // inner * x.shape[1] * inner + at % inner) * x.itemsize, x.shape[1], inner, n,
+                 address(y) + at * y.itemsize)
+            at += n
+
+    return run
+
+
+def by_vectors(name: str, greatest: bool, definitions: tuple[Callable[..., None], ...]) -> Maker:
+    """The kernel for a type and a dimension; the definitions are those of lanes, of other floats and of integers."""
+
+    def make(call: Call) -> Kernel | None:
+        x, axis, level = call.input(0), axis_of(call), jit.level()
+        if jit.DISABLED or x.size == 0 or not (is_float(call) or is_integer(call)):
+            return None
+        element = {"bool": "uint8"}.get(x.dtype.name, x.dtype.name)
+        inner, wide, bits = math.prod(x.shape[axis + 1 :]), call.output.dtype.itemsize == 8, micro.BITS[element]
+        if inner > 1:
+            lanes = lanes_for(inner, LANES[level])
+            run = along_columns(micro.columns(greatest, element, lanes, wide))
+        else:
+            lanes = lanes_for(x.shape[axis], LANES[level] * 32 // bits)
+            definition = definitions[0 if in_lanes(call) else 1 if is_float(call) else 2]
+            run = along_rows(micro.rows(greatest, element, lanes, wide), definition)
+        return Kernel(f"{name}_{element}_{'columns' if inner > 1 else 'rows'}_{lanes}_{jit.isa()}", run, args, split=outputs)
+
+    return make
+
+
 # -------------------------------------------------------------------------------------------------------------- ops
 def is_integer(call: Call) -> bool:
     return call.input(0).type in (TensorType.INT8, TensorType.UINT8, TensorType.INT32, TensorType.BOOL)
@@ -152,11 +208,13 @@ def in_lanes(call: Call) -> bool:
     return is_float(call) and shape[axis] >= 4 and math.prod(shape[axis + 1 :]) == 1
 
 
-def kernels(name: str, better: Callable[..., Any]) -> tuple[Kernel, ...]:
+def kernels(name: str, better: Callable[..., Any]) -> tuple[Kernel | Maker, ...]:
+    lanes, floats, integers = arg_float_lanes(better), arg_float(better), arg_integer(better)
     return (
-        Kernel(f"{name}_float32_lanes", arg_float_lanes(better), args, ALL, in_lanes, outputs),
-        Kernel(f"{name}_float32", arg_float(better), args, ALL, is_float, outputs),
-        Kernel(f"{name}_integer", arg_integer(better), args, ALL, is_integer, outputs),
+        by_vectors(name, better is greater, (lanes, floats, integers)),
+        Kernel(f"{name}_float32_lanes", lanes, args, ALL, in_lanes, outputs),
+        Kernel(f"{name}_float32", floats, args, ALL, is_float, outputs),
+        Kernel(f"{name}_integer", integers, args, ALL, is_integer, outputs),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.harness import NUMERICS, check, cut, operators, ours
+from tests.harness import NUMERICS, check, cut, every_kernel, operators, ours, random_value
 from tinyinterp.errors import ShapeError, UnsupportedOpError
 from tinyinterp.schema import Model, TensorType, options
 from tinyinterp.schema.build import one_op, tensor
@@ -88,3 +88,16 @@ def test_refusals() -> None:
             with pytest.raises(UnsupportedOpError, match=name):
                 ours(model(name, (2, 3), 1, type))
     assert ours(model("ARG_MAX", (0, 3), 1))[0].shape == (0,)
+
+
+@pytest.mark.parametrize("type", ["float32", "int8", "uint8", "int32", "bool"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_kernel(name: str, type: str) -> None:
+    """Rows and columns of whole vectors, parts of one and what is left over; ties, and floats that are no numbers."""
+    rng = np.random.default_rng(3)
+    for k, (shape, axis) in enumerate([((9, n), 1) for n in (1, 5, 16, 33, 64, 130)] + [((2, 7, n), 1) for n in (3, 16, 37)]):
+        x = random_value(type, shape, rng)
+        if type == "float32" and k % 2:
+            x = np.where(rng.random(shape) < 0.02, rng.choice(SPECIAL, shape), np.round(x))
+        for wide in ("int32", "int64"):
+            assert every_kernel(model(name, shape, axis, type, wide), "default", x, threads=1 + k % 2) > 1
