@@ -119,9 +119,10 @@ class Session:
         if program is None or not self.ready:
             why = "an input was resized" if program else "nothing is allocated yet"
             raise NotReadyError(hint("Invoke called on model that is not ready.", f"{why}: call allocate_tensors() first"))
-        for t in self._strings:
-            if any(item is None for item in program.array(t).reshape(-1)):
-                raise TensorError(hint(f"Input tensor {t} lacks data", f"{self.name(t)} holds strings that were never set"))
+        if self._strings:
+            for t in self._strings:
+                if any(item is None for item in program.array(t).reshape(-1)):
+                    raise TensorError(hint(f"Input tensor {t} lacks data", f"{self.name(t)} holds strings that were never set"))
         program.run()
 
     # ------------------------------------------------------------------------------------------------ values

@@ -41,21 +41,21 @@ class Views:
     """The views of one interpreter."""
 
     def __init__(self) -> None:
-        self._memory: weakref.ref[Memory] | None = None
+        self.last: weakref.ref[Memory] | None = None  # None until the first view is made
 
     @property
     def memory(self) -> Memory:
         """The base of the views that live, or of the next one."""
-        memory = self._memory() if self._memory else None
+        memory = self.last() if self.last else None
         if memory is None:
             memory = Memory()
-            self._memory = weakref.ref(memory)
+            self.last = weakref.ref(memory)
         return memory
 
     @property
     def held(self) -> bool:
         """Whether a view is alive."""
-        return self._memory is not None and self._memory() is not None
+        return self.last is not None and self.last() is not None
 
 
 class Turn:
