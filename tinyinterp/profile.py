@@ -89,8 +89,9 @@ class Profile:
 
     def _row(self, line: Line, share: str) -> str:
         seconds = max(line.seconds, 1e-12)
+        number = line.operator if line.kernel else ""
         rate = f"{1e-9 * line.macs / seconds:8.1f}" if line.macs else " " * 8
-        return (f"{line.operator if line.kernel else '':5}  {line.op:24} {line.kernel:44} {1e6 * line.seconds:10.2f} {self._part(line.seconds)} "
+        return (f"{number:5}  {line.op:24} {line.kernel:44} {1e6 * line.seconds:10.2f} {self._part(line.seconds)} "
                 f"{line.macs:14,} {line.moved:12,} {rate} {1e-9 * line.moved / seconds:7.1f} {share}").rstrip()
 
 
