@@ -24,7 +24,7 @@ import numpy as np
 from . import jit
 from .contract import ROOM, Arg, Call, Kernel, Maker, Scratch
 from .gemm import Product, padded_rows
-from .gemm_int import bounded, known, panels_of, split_weights, wrapped
+from .gemm_int import bounded, in_turns, known, panels_of, split_weights, wrapped
 from .machine import address, copy_bytes
 from .micro.gemm_amx import finish, gemm_amx, lane_order, tiles_off, tiles_on
 from .numerics import quantized_range
@@ -94,21 +94,16 @@ def conv_amx_run(tail: str, signed: bool) -> Callable[..., None]:
     block, rows = gemm_amx(tail, signed), finish(tail, signed)
 
     def run(x: Any, sums: Any, windows: Any, image: Any, tall: int, top: int, left: int, reach: int, fill: int, w: Any,
-            bias: Any, multiplier: Any, shift: Any, starts: Any, x_rows: Any, y_rows: Any, stride: int, runs: Any, k: int,
-            gathered: int, passes: int, steps: int, config: Any, count: int, by_panel: int, y_zero: int, lo: int, hi: int,
-            y: Any, begin: int, end: int) -> None:
+            turns: Any, offsets: Any, bias: Any, multiplier: Any, shift: Any, starts: Any, x_rows: Any, y_rows: Any,
+            stride: int, runs: Any, k: int, gathered: int, config: Any, count: int, by_panel: int, y_zero: int, lo: int,
+            hi: int, y: Any, begin: int, end: int) -> None:
         first, last = (0, starts.shape[0] // 2) if by_panel else (begin, end)
-        panel0, panel1 = (begin, end) if by_panel else (0, w.shape[0])
+        panel0, panel1 = (begin, end) if by_panel else (0, turns.shape[0])
         base = address(x)
         here = address(windows)
-        taps = passes if gathered else runs.shape[0]
-        none = address(config) + 64  # two zeros behind the configuration: gathered pixels are one run
-        where = none if gathered else address(runs)
-        depth = w.shape[1] * 2048
-        size = address(multiplier[1:]) - address(multiplier) if w.shape[0] > 1 else 0
-        each = (15 + taps * steps) // (taps * steps)  # pairs of rows to finish in a step
+        size = address(multiplier[1:]) - address(multiplier) if turns.shape[0] > 1 else 0
         tiles_on(address(config))
-        unfinished, m_at, s_at, y_at, rows_at, columns = 0, address(multiplier), address(shift), address(y), address(y_rows), 32
+        before, m_at, s_at, y_at, rows_at, columns = 0, address(multiplier), address(shift), address(y), address(y_rows), 32
         own = address(sums)
         turn = 0
         at = first
@@ -125,20 +120,22 @@ def conv_amx_run(tail: str, signed: bool) -> Callable[..., None]:
                     for r in range(runs.shape[0]):
                         copy_bytes(here + i * stride + r * k, base + x_rows[t, m] + runs[r], k)
             for panel in range(panel0, panel1):
+                steps = turns[panel, 2]
+                each = (15 + steps) // steps  # pairs of rows to finish in a step
                 for b in range(pairs):
                     pair = at + b
                     a0 = here + b * 32 * stride if gathered else base + starts[2 * pair]
                     a1 = here + (b * 32 + 16) * stride if gathered else base + starts[2 * pair + 1]
-                    now, before = own + turn * 4352, own + (1 - turn) * 4352
-                    block(a0, a1, stride, where, taps, steps, address(w) + panel * depth, address(bias) + panel * 128, now,
-                          unfinished, before, m_at, s_at, y_at, rows_at, before + 4096, columns, y_zero, lo, hi)
+                    now = own + turn * 4352
+                    block(a0, a1, stride, address(offsets) + turns[panel, 1] * 8, steps, address(w) + turns[panel, 0],
+                          address(bias) + panel * 128, now, each if before != 0 else 0, before, m_at, s_at, y_at, rows_at,
+                          before + 4096, columns, y_zero, lo, hi)
                     turn = 1 - turn
-                    unfinished, columns = each, y.shape[3] - panel * 32
+                    before, columns = now, y.shape[3] - panel * 32
                     m_at, s_at = address(multiplier) + panel * size, address(shift) + panel * 128
                     y_at, rows_at = address(y) + panel * 32, address(y_rows) + pair * 256
             at += pairs
-        if unfinished > 0:
-            before = own + (1 - turn) * 4352
+        if before != 0:
             rows(before, m_at, s_at, y_at, rows_at, before + 4096, columns, y_zero, lo, hi)
         tiles_off()
 
@@ -177,25 +174,21 @@ def tile_args(call: Call, p: Product, at: Layout, tail: str, by_panel: bool, mul
     """The driver's arguments, weights packed."""
     x_zero, order = call.input(0).zero_point, lane_order(tail)
     low, high = split_weights(p.w.reshape(p.w.shape[0], -1), p.w_zero)
-    taps = 1 if at.gathered else at.runs.size
-    w, runs = pack_tiles(low, order, taps), at.runs
-    total = low.sum(axis=1, dtype=np.int64)
-    if high is not None:  # a second pass over the same pixels
-        w = np.concatenate([w, pack_tiles(high, order, taps)], axis=1)
-        total += high.sum(axis=1, dtype=np.int64)
-        runs = runs if at.gathered else np.concatenate([runs, runs])
-    steps = at.stride // 64 if at.gathered else -(-at.k // 64)
+    taps, steps = (1, at.stride // 64) if at.gathered else (at.runs.size, -(-at.k // 64))
+    runs = np.zeros(1, np.int64) if at.gathered else at.runs
+    turns = in_turns(pack_tiles(low, order, taps), None if high is None else pack_tiles(high, order, taps),
+                     (runs[:, None] + np.arange(steps) * 64).reshape(-1))
+    total = sum(part.sum(axis=1, dtype=np.int64) for part in (low, high) if part is not None)
     sums = Scratch(np.dtype(np.uint8), (8704,))
     first, last = (at.x_rows[:, 0], at.x_rows[:, 15]) if at.gathered else (at.starts, at.starts + 15 * at.stride)
     image, count = p.band(1, first[::2], last[1::2], BLOCK // (32 * steps * 64 * taps), ROOM - sums.size - BLOCK * at.gathered,
                           more=int(not at.gathered))  # the last pixels of a flat tile may reach around the edge
     windows = Scratch(np.dtype(np.uint8), (count * 32, at.stride) if at.gathered else (0, 0))
-    config = np.concatenate([CONFIG, np.zeros(16, np.uint8)])
 
     def lanes(values: np.ndarray) -> np.ndarray:
         return panels_of(values, 1, 32)[:, order]
 
-    return (p.x, sums, windows, image, *p.edges, x_zero & 255, w,
+    return (p.x, sums, windows, image, *p.edges, x_zero & 255, *turns,
             lanes(wrapped(p.bias.astype(np.int64) - x_zero * total)), lanes(multiplier), lanes(shift), at.starts, at.x_rows,
-            at.y_rows, at.stride, runs, at.k, int(at.gathered), 1 if high is None else 2, steps, config, count,
-            int(by_panel), call.output.zero_point, *quantized_range(call.options.fused_activation_function, call), p.y)
+            at.y_rows, at.stride, at.runs, at.k, int(at.gathered), CONFIG, count, int(by_panel), call.output.zero_point,
+            *quantized_range(call.options.fused_activation_function, call), p.y)

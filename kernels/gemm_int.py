@@ -6,8 +6,8 @@ it: only the tail of a tile differs. What the packer settles before the first ru
     (x - x_zero) * (w - w_zero), summed, is  sum x * v  -  x_zero * sum v   with v = w - w_zero
 
 so the second part goes into the bias, and cells outside the image hold x_zero and cancel. uint8 weights may make v as
-wide as 9 bits: then the tile takes w - 128 and adds 128 - w_zero times the sum of each row; where a run is no multiple of
-four, v = a + b with both in int8, and the tile runs over the same pixels twice.
+wide as 9 bits, mostly for a channel or two: then the tile takes w - 128 and adds 128 - w_zero times the sum of each row;
+where a run is no multiple of four, v = a + b with both in int8, and the tile runs over the same pixels twice.
 """
 
 from __future__ import annotations
@@ -53,6 +53,29 @@ def split_weights(w: np.ndarray, w_zero: int) -> tuple[np.ndarray, np.ndarray | 
     v = w.astype(np.int16) - np.int16(w_zero)
     a = np.clip(v, -128, 127)
     return a.astype(np.int8), (v - a).astype(np.int8)
+
+
+def in_turns(low: np.ndarray, high: np.ndarray | None, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The packed weights of both parts, low, high [panels, steps, ...], one panel after the other, each without those steps
+    of the second part that are all zeros: (bytes, [panels, 3] where a panel's begin, its first step and how many steps there
+    are, and where in a row of x each step lies, [steps] `at` for the first part)."""
+    panels, steps, size = low.shape[0], low.shape[1], low[0, 0].size
+    table = np.zeros((panels, 3), np.int64)
+    table[:, 0], table[:, 2] = np.arange(panels) * steps * size, steps
+    if high is None:
+        return low.reshape(-1), table, at
+    again = high.reshape(panels, steps, -1).any(axis=2)
+    more = again.sum(axis=1)
+    table[:, 0] += (np.cumsum(more) - more) * size
+    made, where = np.empty(low.size + int(more.sum()) * size, np.int8), [at]
+    for panel in range(panels):
+        first, n = int(table[panel, 0]), steps * size
+        made[first : first + n] = low[panel].reshape(-1)
+        if more[panel]:
+            made[first + n : first + n + int(more[panel]) * size] = high[panel, again[panel]].reshape(-1)
+            table[panel, 1:] = sum(map(len, where)), steps + more[panel]
+            where.append(np.concatenate([at, at[again[panel]]]))
+    return made, table, np.concatenate(where)
 
 
 def pack_quads(w: np.ndarray, groups: int, nr: int, taps: int) -> np.ndarray:

@@ -55,12 +55,13 @@ def depthwise_rows(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int
 
 @cache
 def depthwise_rows_i8(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, vnni: bool, tail: str, signed: bool,
-                      passes: int) -> Callable[..., None]:
+                      twice: bool) -> Callable[..., None]:
     """The driver for 8 bits. units: rows of y."""
-    group = depthwise_i8(kh, kw, sw, dilated, px, lanes, vnni, tail, signed, passes)
+    group = depthwise_i8(kh, kw, sw, dilated, px, lanes, vnni, tail, signed, twice)
 
-    def run(x: Any, outside: Any, w: Any, bias: Any, multiplier: Any, shift: Any, table: Any, sh: int, sw: int, dh: int,
-            dw: int, top: int, left: int, y_zero: int, lo: int, hi: int, y: Any, begin: int, end: int) -> None:
+    def run(x: Any, outside: Any, starts: Any, single: int, w: Any, bias: Any, multiplier: Any, shift: Any, table: Any,
+            sh: int, sw: int, dh: int, dw: int, top: int, left: int, y_zero: int, lo: int, hi: int, y: Any, begin: int,
+            end: int) -> None:
         rows = address(table)
         line = x.shape[2] * x.shape[3]
         for row in range(begin, end):
@@ -71,8 +72,9 @@ def depthwise_rows_i8(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: 
             j = 0
             while j < y.shape[2]:
                 at = min(j, y.shape[2] - px)
-                group(rows, at * sw - left, dw, x.shape[2], x.shape[3], address(outside), address(w), address(bias),
-                      address(multiplier), address(shift), address(y) + (row * y.shape[2] + at) * y.shape[3], y_zero, lo, hi)
+                group(rows, at * sw - left, dw, x.shape[2], x.shape[3], address(outside), address(starts), single, address(w),
+                      address(bias), address(multiplier), address(shift), address(y) + (row * y.shape[2] + at) * y.shape[3],
+                      y_zero, lo, hi)
                 j += px
 
     return run
@@ -127,19 +129,24 @@ def depthwise_8bit(is_8bit: Callable[[Call], bool]) -> Maker:
         low, high = split_weights(weights(call), zero_of(call))
 
         def args(call: Call, params: None) -> tuple[Arg, ...]:
-            take = chunk_channels(channels, 4 * lanes)[:, lane_order(lanes)]  # [chunks, 4 * lanes]
-            packed = [pack_window(v, take) for v in (low, high) if v is not None]
+            chunks = chunk_channels(channels, 4 * lanes)  # [chunks, 4 * lanes]
+            twice = np.zeros(len(chunks), bool) if high is None else high.any(axis=(0, 1))[chunks].any(axis=1)
+            chunks = chunks[np.argsort(twice, kind="stable")]  # those with weights that one byte cannot hold come last
+            take, single = chunks[:, lane_order(lanes)], len(chunks) - int(twice.sum())
+            packed = [pack_window(low, take[:single]).reshape(-1)]
+            if high is not None:
+                packed += [np.stack([pack_window(v, take[single:]) for v in (low, high)], axis=1).reshape(-1)]
             total = weights(call).astype(np.int64).sum(axis=(0, 1)) - zero_of(call) * kh * kw
             bias = np.asarray(bias_or_zeros(call, channels, np.int32)).astype(np.int64) - (x.zero_point + 128 * signed) * total
             multiplier, shift = product_scales(call, x, w, channels)
             outside = np.full(channels + 64, x.zero_point, x.dtype)
-            return (x.view(), outside, np.concatenate(packed, axis=1), wrapped(bias)[take], multiplier[take], shift[take],
-                    Scratch(np.dtype(np.int64), (kh,)), at.stride_h, at.stride_w, at.dilation_h,
-                    at.dilation_w, at.top, at.left,
-                    call.output.zero_point, *quantized_range(o.fused_activation_function, call), call.output.view())
+            return (x.view(), outside, chunks[:, 0].copy(), single, np.concatenate(packed), wrapped(bias)[take],
+                    multiplier[take], shift[take], Scratch(np.dtype(np.int64), (kh,)), at.stride_h, at.stride_w,
+                    at.dilation_h, at.dilation_w, at.top, at.left, call.output.zero_point, *quantized_range(o.fused_activation_function, call), call.output.view())
 
-        dilated, passes = at.dilation_w > 1, 1 if high is None else 2
-        run = depthwise_rows_i8(kh, kw, o.stride_w, dilated, px, lanes, level in ("amx", "vnni"), tail, signed, passes)
+        dilated = at.dilation_w > 1
+        run = depthwise_rows_i8(kh, kw, o.stride_w, dilated, px, lanes, level in ("amx", "vnni"), tail, signed,
+                                high is not None)
         used = "vnni" if level == "amx" else level
         name = f"depthwise_{kh}x{kw}s{o.stride_w}{'d' * dilated}_{px}px_{4 * lanes}c_{x.dtype}_{call.numerics}_{used}"
         return Kernel(name, run, args, split=output_rows)

@@ -128,12 +128,13 @@ def _interleave(code: Code, four: list[Value]) -> list[Value]:
 
 
 def depthwise_i8(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, vnni: bool, tail: str, signed: bool,
-                 passes: int) -> Callable[..., Any]:
-    """The group as a microkernel of (rows, first, dilation, width, channels, outside, w, bias, multiplier, shift, y,
-    y_zero, lo, hi).
+                 twice: bool) -> Callable[..., Any]:
+    """The group as a microkernel of (rows, first, dilation, width, channels, outside, starts, single, w, bias, multiplier,
+    shift, y, y_zero, lo, hi).
 
-    Channels go in chunks of 4 * lanes, the last one overlapping the one before; fewer channels than a chunk are masked.
-    For every chunk, from its own start: w: [passes, ceil(KH / 4), KW, 4 * lanes, 4] int8, bias, multiplier, shift [4 * lanes].
+    Channels go in chunks of 4 * lanes, which may overlap; fewer channels than a chunk are masked. starts: address of int64,
+    the first channel of every chunk. For every chunk, w: [ceil(KH / 4), KW, 4 * lanes, 4] int8, bias, multiplier, shift
+    [4 * lanes]. `twice`: the chunks from `single` on have a second window of weights behind the first, to be added.
     """
     columns, quads, wide = columns_of(kw, sw, dilated, px), -(-kh // 4), 4 * lanes
     width_bits = lanes * 32
@@ -141,9 +142,10 @@ def depthwise_i8(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, 
     pack_wb = {512: "llvm.x86.avx512.pack{}wb.512", 256: "llvm.x86.avx2.pack{}wb", 128: "llvm.x86.sse2.pack{}wb.128"}[width_bits]
     pack_wb = pack_wb.format("ss" if signed else "us")
 
-    @microkernel(*["int64"] * 14)
-    def group(code: Code, rows: Value, first: Value, dilation: Value, width: Value, channels: Value, outside: Value, w: Value,
-              bias: Value, multiplier: Value, shift: Value, y: Value, y_zero: Value, lo: Value, hi: Value) -> None:
+    @microkernel(*["int64"] * 16)
+    def group(code: Code, rows: Value, first: Value, dilation: Value, width: Value, channels: Value, outside: Value,
+              starts: Value, single: Value, w: Value, bias: Value, multiplier: Value, shift: Value, y: Value, y_zero: Value,
+              lo: Value, hi: Value) -> None:
         kind, byte = code.vector(code.I32, lanes), code.vector(code.I8, wide)
         words = code.vector(code.I16, 2 * lanes)
         cell = _pointers(code, rows, first, dilation, width, channels, outside, kh, columns)
@@ -152,8 +154,7 @@ def depthwise_i8(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, 
         zero = code.splat(code.convert(y_zero, code.I16), words)
         least, most = (code.splat(code.convert(v, code.I8), byte) for v in (lo, hi))
 
-        def chunk(index: Value, offset: Value, mask: Value | None) -> None:
-            own = w + index * (passes * quads * kw * wide * 4)
+        def chunk(index: Value, offset: Value, own: Value, passes: int, mask: Value | None) -> None:
             each = index * (4 * wide)
             acc = [[code.load(bias + each + 4 * lanes * v, kind) for v in range(4)] for _ in range(px)]
 
@@ -185,9 +186,13 @@ def depthwise_i8(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, 
 
         with code.either(code.less(channels, code.constant(wide))) as (few, many):
             with few:
-                chunk(code.constant(0), code.constant(0), code.first(channels, wide))
+                chunk(code.constant(0), code.constant(0), w, 1 + twice, code.first(channels, wide))
             with many:
-                with code.loop((channels + (wide - 1)) / wide) as i:
-                    chunk(i, code.least(i * wide, channels - wide), None)
+                taken = quads * kw * wide * 4
+                with code.loop(single) as i:
+                    chunk(i, code.load(starts + i * 8, code.I64), w + i * taken, 1, None)
+                with code.loop((channels + (wide - 1)) / wide - single if twice else code.constant(0)) as i:
+                    at = single + i
+                    chunk(at, code.load(starts + at * 8, code.I64), w + (single + i * 2) * taken, 2, None)
 
     return group

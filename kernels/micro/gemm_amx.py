@@ -99,19 +99,19 @@ def finish(tail: str, signed: bool) -> Callable[..., Any]:
 
 
 def gemm_amx(tail: str, signed: bool) -> Callable[..., Any]:
-    """The block as a microkernel of (a0, a1, stride, runs, taps, steps, w, bias, sums), and then of how many pairs of rows of
-    the block before are still to finish in each step, and the arguments of `finish` for it.
+    """The block as a microkernel of (a0, a1, stride, at, steps, w, bias, sums), and then of how many pairs of rows of the
+    block before are still to finish in each step, and the arguments of `finish` for it.
 
-    a0, a1: addresses of the first of 16 rows, `stride` bytes apart; runs: address of int64 [taps]; steps: of 64 bytes of k
-    in a run; w: [taps * steps, 2, 16, 16, 4]; bias: int32 [32]; sums: int32 [32, 32].
+    a0, a1: addresses of the first of 16 rows, `stride` bytes apart; at: address of int64 [steps], how far into a row the 64
+    bytes of each step lie; w: [steps, 2, 16, 16, 4]; bias: int32 [32]; sums: int32 [32, 32].
 
     A product keeps the tile unit busy for 64 cycles in which the vector unit would rest: it finishes the block before.
     """
     product = "llvm.x86.tdpbssd" if signed else "llvm.x86.tdpbusd"
 
-    @microkernel(*["int64"] * 20)
-    def block(code: Code, a0: Value, a1: Value, stride: Value, runs: Value, taps: Value, steps: Value, w: Value, bias: Value,
-              sums: Value, pairs: Value, *before: Value) -> None:
+    @microkernel(*["int64"] * 19)
+    def block(code: Code, a0: Value, a1: Value, stride: Value, at: Value, steps: Value, w: Value, bias: Value, sums: Value,
+              pairs: Value, *before: Value) -> None:
         def load(tile: int, address: Value, step: Value) -> None:
             code.call("llvm.x86.tileloadd64", code.VOID, code.constant(tile, code.I8), code.at(address), step)
 
@@ -119,20 +119,18 @@ def gemm_amx(tail: str, signed: bool) -> Callable[..., Any]:
         for tile in range(4):
             load(tile, bias + 64 * (tile % 2), zero)
         pair = finisher(code, tail, signed, *before)
-        at, row = code.cell(w), code.cell(zero)
-        with code.loop(taps) as t:
-            run = code.load(runs + t * 8, code.I64)
-            with code.loop(steps) as s:
-                load(4, a0 + run + s * 64, stride)
-                load(5, a1 + run + s * 64, stride)
-                load(6, at.get(), line)
-                load(7, at.get() + 1024, line)
-                at.set(at.get() + 2048)
-                for tile, (rows, columns) in enumerate(((4, 6), (4, 7), (5, 6), (5, 7))):
-                    code.call(product, code.VOID, *(code.constant(n, code.I8) for n in (tile, rows, columns)))
-                with code.loop(code.least(pairs, (code.constant(32) - row.get()) / 2)):
-                    pair(row.get())
-                    row.set(row.get() + 2)
+        row = code.cell(zero)
+        with code.loop(steps) as s:
+            here = code.load(at + s * 8, code.I64)
+            load(4, a0 + here, stride)
+            load(5, a1 + here, stride)
+            load(6, w + s * 2048, line)
+            load(7, w + s * 2048 + 1024, line)
+            for tile, (rows, columns) in enumerate(((4, 6), (4, 7), (5, 6), (5, 7))):
+                code.call(product, code.VOID, *(code.constant(n, code.I8) for n in (tile, rows, columns)))
+            with code.loop(code.least(pairs, (code.constant(32) - row.get()) / 2)):
+                pair(row.get())
+                row.set(row.get() + 2)
         for tile in range(4):
             code.call("llvm.x86.tilestored64", code.VOID, code.constant(tile, code.I8),
                       code.at(sums + (tile // 2) * 2048 + (tile % 2) * 64), code.constant(128))
