@@ -33,6 +33,7 @@ BLOCK = 1 << 17  # bytes of pixels in a block
 # fewer chains than 8 vectors do not hide the four cycles of a link.
 TILES = {"avx512": {(64, 6): 1.0, (48, 8): 1.02, (32, 10): 1.03, (32, 12): 1.04, (32, 7): 1.05, (32, 8): 1.06, (16, 10): 1.33},
          "avx2": {(16, 6): 1.0, (8, 8): 1.4}, "portable": {}}
+SHORT = 4  # runs with fewer values have tiles of their own
 LANES = {"avx512": 16, "avx2": 8, "portable": 4}
 
 
@@ -52,6 +53,11 @@ class Product:
     @property
     def groups(self) -> int:
         return int(self.x_shape[3] // self.w.shape[3])
+
+    @property
+    def run(self) -> int:
+        """Values in a run: a row of the window where its columns lie beside each other."""
+        return int(math.prod(self.w.shape[2:]) if self.window[3] == 1 and self.groups == 1 else self.w.shape[3])
 
     @property
     def pixels(self) -> int:
@@ -100,10 +106,9 @@ class Product:
         b, i, j = np.unravel_index(pixel, self.y_shape[:3])
         x = ((b * h + i * sh) * w + j * sw) * c * itemsize
         _, kh, kw, k = self.w.shape
-        merged = dw == 1 and self.groups == 1
-        p, q = np.mgrid[:kh, : 1 if merged else kw].reshape(2, -1)
+        p, q = np.mgrid[:kh, : kw * k // self.run].reshape(2, -1)
         runs = (p * dh * w + q * dw) * c * itemsize
-        return x.astype(np.int64), (pixel * self.y_shape[3]).astype(np.int64), runs.astype(np.int64), kw * k if merged else k
+        return x.astype(np.int64), (pixel * self.y_shape[3]).astype(np.int64), runs.astype(np.int64), self.run
 
 
 def pack_f32(w: np.ndarray, bias: np.ndarray, groups: int, nr: int) -> np.ndarray:
@@ -135,11 +140,11 @@ def padded_rows(x: Any, image: Any, tall: int, top: int, left: int, fill: int, i
 
 
 @cache
-def conv_gemm_f32(mr: int, nr: int, lanes: int, fused: bool) -> Callable[..., None]:
+def conv_gemm_f32(mr: int, nr: int, lanes: int, fused: bool, short: int) -> Callable[..., None]:
     """The driver for one tile size. units: tiles of pixels, or panels (by_panel)."""
     from .micro.gemm_f32 import gemm_f32
 
-    tile = gemm_f32(mr, nr, lanes, fused)
+    tile = gemm_f32(mr, nr, lanes, fused, short)
 
     def run(x: Any, image: Any, tall: int, top: int, left: int, reach: int, w: Any, x_rows: Any, y_rows: Any, runs: Any,
             k: int, block: int, by_panel: int, lo: Any, hi: Any, y: Any, begin: int, end: int) -> None:
@@ -179,14 +184,17 @@ def conv_gemm(name: str, product: Callable[[Call], Product], fits: Callable[[Cal
         tiles = -(-p.pixels // mr)
         panels = p.groups * -(-(p.w.shape[0] // p.groups) // nr)
         by_panel = tiles < 4 * call.threads
+        k = p.run
 
         def args(call: Call, params: None) -> tuple[Arg, ...]:
-            x_rows, y_rows, runs, k = p.distances(4, mr)
-            image, block = p.band(4, x_rows[::mr], x_rows[mr - 1 :: mr], BLOCK // (mr * runs.size * k * 4))
+            x_rows, y_rows, runs, _ = p.distances(4, mr)
+            most = BLOCK if p.padded else 2 * BLOCK
+            image, block = p.band(4, x_rows[::mr], x_rows[mr - 1 :: mr], most // (mr * runs.size * k * 4))
             return (p.x, image, *p.edges, pack_f32(p.w, p.bias, p.groups, nr), x_rows, y_rows * 4, runs, k, block,
                     int(by_panel), *clamp(call), p.y)
 
-        return Kernel(f"{name}_gemm_{mr}x{nr}_float32_{call.numerics}_{isa}", conv_gemm_f32(mr, nr, LANES[isa], fused), args,
+        run = conv_gemm_f32(mr, nr, LANES[isa], fused, k if k < SHORT else 0)
+        return Kernel(f"{name}_gemm_{mr}x{nr}_float32_{call.numerics}_{isa}", run, args,
                       split=lambda call: panels if by_panel else tiles)
 
     return make

@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 UNROLL = 4
 
 
-def gemm_f32(mr: int, nr: int, lanes: int, fused: bool) -> Callable[..., Any]:
+def gemm_f32(mr: int, nr: int, lanes: int, fused: bool, short: int = 0) -> Callable[..., Any]:
     """The tile as a microkernel of (a, a_rows, runs, taps, k, w, y, y_rows, columns, lo, hi).
 
     a, y: base addresses; a_rows, y_rows: addresses of int64 [MR], each row's distance from its base in bytes; runs: address
-    of int64 [taps], each run's distance from its row. columns: how many of the NR exist.
+    of int64 [taps], each run's distance from its row. columns: how many of the NR exist. short: k, where it is below UNROLL:
+    its links are then written out.
     """
     vectors = nr // lanes
 
@@ -56,15 +57,19 @@ def gemm_f32(mr: int, nr: int, lanes: int, fused: bool) -> Callable[..., Any]:
                         now = acc[m][v].get()
                         acc[m][v].set(code.fma(x, b[v], now) if fused else now + x * b[v])
 
-            # Four at a time: the additions that move a pointer for every row want the same ports as the products.
-            with code.loop(k / UNROLL) as i:
-                for ahead in range(UNROLL):
-                    link(i * (4 * UNROLL), ahead)
-                at.set(at.get() + 4 * nr * UNROLL)
-            done = (k / UNROLL) * UNROLL
-            with code.loop(k - done) as i:
-                link((done + i) * 4, 0)
-                at.set(at.get() + 4 * nr)
+            def links(offset: Value, count: int) -> None:
+                for ahead in range(count):
+                    link(offset, ahead)
+                at.set(at.get() + 4 * nr * count)
+
+            if short:
+                links(code.constant(0), short)
+            else:  # four at a time: the additions that move a pointer for every row want the same ports as the products
+                with code.loop(k / UNROLL) as i:
+                    links(i * (4 * UNROLL), UNROLL)
+                done = (k / UNROLL) * UNROLL
+                with code.loop(k - done) as i:
+                    links((done + i) * 4, 1)
         least, most = code.splat(lo, kind), code.splat(hi, kind)
 
         def outputs() -> Any:
