@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.built import built
 from benchmarks.cases import NAMES, Case, networks, operators
 from benchmarks.operators import STOPPED
-from benchmarks.record import RESULTS, Record, Row, short, table
+from benchmarks.record import RESULTS, Record, Row, short, table, warn
 from tinyinterp.bench import Times, together
 from tinyinterp.errors import TinyInterpError
 from tinyinterp.graph import Graph, link
@@ -146,6 +146,7 @@ def main() -> None:
     arguments.add_argument("--again", action="store_true", help="measure everything anew")
     arguments.add_argument("--output", type=Path, default=RESULTS / "dispatch.json")
     args = arguments.parse_args()
+    warn()
     record = Record(args.output, args.again)
     wanted = frozenset(args.op) or NAMES
     measure((c for c in built() if c.op in wanted), record, args.numerics, args.threads, args.seconds)

@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.cases import KINDS, networks, titles, weight_kind
 from benchmarks.measure import beside
-from benchmarks.record import RESULTS, Record, Row, geometric, short, table
+from benchmarks.record import RESULTS, Record, Row, geometric, short, table, warn
 from tinyinterp.bench import shown
 from tinyinterp.errors import TinyInterpError
 from tinyinterp.kernels import jit
@@ -205,6 +205,7 @@ def main() -> None:
         print(json.dumps(loading(path) if args.child == "loading" else
                          timing(path, args.numerics[0], args.threads, args.seconds)))
         return
+    warn()
     record = Record(args.output, args.again)
     files = networks(args.networks)
     modes = [f"{n} {t}" for n in args.numerics for t in args.threads]

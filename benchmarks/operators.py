@@ -22,7 +22,7 @@ from benchmarks.built import built, without
 from benchmarks.cases import NAMES, Case, networks, operators
 from benchmarks.measure import compare, work
 from benchmarks.peak import known
-from benchmarks.record import RESULTS, Record, Row, geometric, short, table
+from benchmarks.record import RESULTS, Record, Row, geometric, short, table, warn
 from tinyinterp.peak import Peak
 from tinyinterp.schema import build
 from tinyinterp.schema.build import one_op, tensor
@@ -140,6 +140,7 @@ def main() -> None:
     arguments.add_argument("--again", action="store_true", help="measure everything anew")
     arguments.add_argument("--output", type=Path, default=RESULTS / "operators.json")
     args = arguments.parse_args()
+    warn()
     record = Record(args.output, args.again)
     wanted = frozenset(args.op) or NAMES
     modes = [(n, t) for n in args.numerics for t in args.threads]

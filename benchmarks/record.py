@@ -2,8 +2,8 @@
 
     benchmarks/results/NAME.json     {"machine": {…}, "rows": {case: {…}}}
 
-Rows are saved one by one, so that a program that was stopped goes on where it was. Each says which code it measured: a row of
-other code is measured again when its turn comes, and stands until then.
+Rows are saved one by one, so that a program that was stopped goes on where it was. Each says which code it measured, since a row
+of other code is measured again when its turn comes, and how busy the machine was: the load of the last minute.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import math
 import os
 import platform
+import sys
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -50,6 +51,17 @@ def code() -> str:
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:8]
 
 
+def busy() -> float:
+    """How many programs wanted to run in the last minute, on average; 0 where the system does not say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+
+
+def warn() -> None:
+    """Say so when other programs run: a pair of medians stands that, two threads beside them do not."""
+    if busy() > 1:
+        print(f"the machine is busy, its load is {busy():.1f}: figures of two threads mean little", file=sys.stderr)
+
+
 class Record:
     """The rows of one benchmark. Rows of another machine or of other versions are not continued."""
 
@@ -69,7 +81,7 @@ class Record:
 
     def save(self, key: str, row: Row) -> None:
         """Keep a row, on disk at once."""
-        self.rows[key] = row | {"code": code()}
+        self.rows[key] = row | {"code": code(), "busy": round(busy(), 1)}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
         lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(self.rows.items()))
