@@ -26,6 +26,7 @@ from . import jit
 from .contract import ALL, Arg, Call, Kernel, Maker, Op, Shape
 from .machine import address, inline
 from .micro import arg as micro
+from .micro.reduce import BITS
 from .numerics import INT32_MAX
 from .pool_windows import lanes_for
 from .windows import LANES
@@ -180,7 +181,7 @@ def by_vectors(name: str, greatest: bool, definitions: tuple[Callable[..., None]
         if jit.DISABLED or x.size == 0 or not (is_float(call) or is_integer(call)):
             return None
         element = {"bool": "uint8"}.get(x.dtype.name, x.dtype.name)
-        inner, wide, bits = math.prod(x.shape[axis + 1 :]), call.output.dtype.itemsize == 8, micro.BITS[element]
+        inner, wide, bits = math.prod(x.shape[axis + 1 :]), call.output.dtype.itemsize == 8, BITS[element]
         if inner > 1:
             lanes = lanes_for(inner, LANES[level])
             run = along_columns(micro.columns(greatest, element, lanes, wide))

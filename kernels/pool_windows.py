@@ -22,7 +22,7 @@ from .micro.pool import pool_pixel
 from .numerics import float_range, padding, quantized_range
 from .windows import LANES
 
-CELLS = 1 << 13  # of a window of bytes: its sums stay below 2**21
+SUM = 1 << 21  # what the sums of a window of integers stay below
 TABLE = 1 << 20  # offsets along an axis: beyond, as for a window far larger than its image, the definition needs none
 
 
@@ -86,9 +86,10 @@ def pooled(kind: str, takes: Callable[[Call], bool]) -> Maker:
     def make(call: Call) -> Kernel | None:
         x, o = call.input(0), call.options
         cells, real = o.filter_height * o.filter_width, x.dtype == np.float32
-        if jit.DISABLED or not takes(call) or (x.dtype.itemsize > 1 and not real) or call.output.size == 0:
+        if jit.DISABLED or not takes(call) or call.output.size == 0:
             return None
-        if (kind == "average" and not real and cells > CELLS) or cells * max(call.output.shape[1:3]) > TABLE:
+        bits = 8 * x.dtype.itemsize
+        if (kind == "average" and not real and cells << bits > SUM) or cells * max(call.output.shape[1:3]) > TABLE:
             return None
         order = "delegate" if call.numerics == DELEGATE else "reference"
         form = f"{kind}_{x.dtype}_{order}" if real else f"{kind}_{x.dtype}"
@@ -98,7 +99,7 @@ def pooled(kind: str, takes: Callable[[Call], bool]) -> Maker:
         across, wide = cells_of(x.shape[2], call.output.shape[2], o.filter_width, o.stride_w, left)
         edges = kind == "average" and bool(tall.min() < o.filter_height or wide.min() < o.filter_width)
         only = call.output.shape[1:3] == (1, 1)
-        lanes = lanes_for(x.shape[3], LANES[jit.level()] * (1 if real else 4 if kind == "max" else 2))
+        lanes = lanes_for(x.shape[3], LANES[jit.level()] * 32 // (bits if kind == "max" or real else 2 * bits))
 
         def args(call: Call, params: None) -> tuple[Arg, ...]:
             lo, hi = (float_range if real else quantized_range)(o.fused_activation_function, call)

@@ -159,8 +159,8 @@ def estimate14(code: Code, x: Value) -> Value:
 def estimate12(code: Code, x: Value) -> Value:
     """1 / sqrt(x) as Intel's SSE and AVX estimate it, to 12 bits."""
     if x.kind.count == 16:
-        halves = [estimate12(code, code.shuffle(x, x, list(range(k, k + 8)))) for k in (0, 8)]
-        return code.shuffle(*halves, list(range(16)))
+        low, high = (estimate12(code, code.shuffle(x, x, list(range(k, k + 8)))) for k in (0, 8))
+        return code.shuffle(low, high, list(range(16)))
     return code.call("llvm.x86.avx.rsqrt.ps.256" if x.kind.count == 8 else "llvm.x86.sse.rsqrt.ps", x.kind, x)
 
 

@@ -90,7 +90,7 @@ def _clamped(code: Code, acc: Value, at: Pixel) -> Value:
     return code.least(_splat(code, at.hi, acc), code.most(_splat(code, at.lo, acc), acc))
 
 
-def _max_integer(signed: bool) -> Form:
+def _max_integer(signed: bool, bits: int = 8) -> Form:
     def join(code: Code, acc: Value | None, v: list[Value], at: Pixel) -> Value:
         for cell in v:
             acc = cell if acc is None else code.most(cell, acc, signed)
@@ -98,10 +98,10 @@ def _max_integer(signed: bool) -> Form:
         return acc
 
     def finish(code: Code, acc: Value, at: Pixel) -> Value:
-        lo, hi = (code.splat(code.convert(b, code.I8), acc.kind) for b in (at.lo, at.hi))
+        lo, hi = (code.splat(code.convert(b, acc.kind.element), acc.kind) for b in (at.lo, at.hi))
         return code.least(hi, code.most(lo, acc, signed), signed)
 
-    return Form(8, _load("I8"), join, finish)
+    return Form(bits, _load(f"I{bits}"), join, finish)
 
 
 # ------------------------------------------------------------------------------------------------------------- average
@@ -136,11 +136,12 @@ def _divided(code: Code, acc: Value, at: Pixel) -> Value:
     return _clamped(code, acc / _splat(code, code.convert(at.count, code.F32), acc), at)
 
 
-def _sum_integer(signed: bool) -> Form:
-    """Nine bytes are added in 16 bits, nines in 32. A mean is a truncated float32 product: with n = |sum| + count / 2
+def _sum_integer(signed: bool, bits: int = 8) -> Form:
+    """Nine bytes are added in 16 bits, nines in 32, as all words are. A mean is a truncated float32 product: with n = |sum| + count / 2
     below 2**21 and a factor in [1, 1 + 2**-22] / count, n * factor never reaches the next integer before n / count does."""
     def load(code: Code, at: Value, mask: Value | None, lanes: int) -> Value:
-        return code.convert(_load("I8")(code, at, mask, lanes), code.vector(code.I16, lanes), signed)
+        wider = code.vector(code.I16 if bits == 8 else code.I32, lanes)
+        return code.convert(_load(f"I{bits}")(code, at, mask, lanes), wider, signed)
 
     def join(code: Code, acc: Value | None, v: list[Value], at: Pixel) -> Value:
         total = v[0]
@@ -158,9 +159,9 @@ def _sum_integer(signed: bool) -> Form:
         away = code.cast(half | (code.cast(total, whole) & code.constant(-(2**31), whole)), real)  # half, with the sum's sign
         mean = code.convert((total + away) * code.splat(factor, real), whole)
         lo, hi = (code.splat(code.convert(b, code.I32), whole) for b in (at.lo, at.hi))
-        return code.convert(code.least(hi, code.most(lo, mean)), code.vector(code.I8, lanes))
+        return code.convert(code.least(hi, code.most(lo, mean)), code.vector(code.I8 if bits == 8 else code.I16, lanes))
 
-    return Form(8, load, join, finish)
+    return Form(bits, load, join, finish)
 
 
 FORMS = {
@@ -168,10 +169,12 @@ FORMS = {
     "max_float32_reference": Form(32, _load("F32"), _max_reference, _clamped),
     "max_int8": _max_integer(True),
     "max_uint8": _max_integer(False),
+    "max_int16": _max_integer(True, 16),
     "average_float32_delegate": Form(32, _load("F32"), _sum_delegate, _scaled),
     "average_float32_reference": Form(32, _load("F32"), _sum_reference, _divided),
     "average_int8": _sum_integer(True),
     "average_uint8": _sum_integer(False),
+    "average_int16": _sum_integer(True, 16),
 }
 
 

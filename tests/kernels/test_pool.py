@@ -81,11 +81,12 @@ def test_every_kernel(op: str) -> None:
     for i, channels in enumerate((3, 70, 33, 16, 150, 8, 272)):
         window, strides = windows[i % 5]
         x = (1, 7, 9, channels)
-        for dtype in ("float32", "int8", "uint8"):
+        for dtype in ("float32", "int8", "uint8", "int16"):
             value = special(x, i) if dtype == "float32" else random_value(dtype, x, rng)
             for mode in ("reference", "default")[dtype != "float32" :]:
                 model = pool(op, dtype, window, strides, SAME, Activation.RELU6 if i % 3 else Activation.NONE, x)
-                assert every_kernel(model, mode, value) >= (1 if DISABLED else 2)
+                wide = dtype == "int16" and window == (7, 9)  # the sum of such a window has too many bits
+                assert every_kernel(model, mode, value) >= (1 if DISABLED or wide else 2)
 
 
 def test_threads() -> None:
