@@ -19,14 +19,16 @@ internal/optimized/integer_ops/mul.h, optimized_ops.h; XNNPACK src/qs8-vmul.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from tinyinterp.schema import BuiltinOperator, TensorType
 
-from .add_sub import OLD, ends, is_plain_int16, is_quantized_int16, no_zero_points, wrap16
+from .add_sub import OLD, ends, halved_away, is_plain_int16, is_quantized_int16, no_zero_points, unsigned, wrap16
 from .broadcast import (
     activation,
     binary_args,
@@ -60,10 +62,11 @@ from .numerics import (
     wrap32,
 )
 from .runs import binary
+from .weighted import BYTES
 
 # ---------------------------------------------------------------------------------------- settled before the first run
 # The numbers p of a quantized product or quotient. FACTOR stands for the multiplier in the builtin's vectors.
-A_ZERO, B_ZERO, MULTIPLIER, SHIFT, Y_ZERO, LO, HI, FACTOR, LIMITED, WHOLE = range(10)
+A_ZERO, B_ZERO, MULTIPLIER, SHIFT, Y_ZERO, LO, HI, FACTOR, LIMITED, FLIP, WHOLE = range(11)
 
 
 def product_args(call: Call, params: None) -> tuple[Arg, ...]:
@@ -78,7 +81,7 @@ def product_args(call: Call, params: None) -> tuple[Arg, ...]:
     limited = y.type == TensorType.INT8 or not one
     factor = 0 if shift > 31 else multiplier  # vectors shift everything out
     return binary_args(call, np.array([a.zero_point, b.zero_point, multiplier, shift & 31 if shift > 31 else shift,
-                                       y.zero_point, lo, hi, factor, limited, whole], np.int64))
+                                       y.zero_point, lo, hi, factor, limited, unsigned(y), whole], np.int64))
 
 
 def delegate_args(call: Call, params: None) -> tuple[Arg, ...]:
@@ -193,6 +196,33 @@ def of_product(p: Any) -> tuple[Any, ...]:
     return p[A_ZERO], p[B_ZERO], p[MULTIPLIER], p[SHIFT], p[Y_ZERO], 0, p[LO], p[HI]
 
 
+def of_product_proved(p: Any) -> tuple[Any, ...] | None:
+    return proved_product(tuple(p.tolist()))
+
+
+@cache
+def proved_product(p: tuple[int, ...]) -> tuple[Any, ...] | None:
+    """Numbers with which one float32 rounding gives the reference's byte for every two bytes, if there are any.
+
+    Both of the reference's roundings together add 1/2 + 2**-(right + 1) to the magnitude and cut off: to nearest of the
+    product and 2**-(right + 1). The multiplier loses seven of its bits, so its neighbours are tried too.
+    """
+    right = -p[SHIFT]
+    if not 0 <= right <= 24:
+        return None
+    a, b = (BYTES - p[FLIP] - p[z] for z in (A_ZERO, B_ZERO))
+    product = a[:, None] * b
+    y = np.clip(halved_away(doubling_high_mul(product, p[MULTIPLIER]), right) + p[Y_ZERO], p[LO], p[HI])
+    scale, more = f32(math.ldexp(p[MULTIPLIER], -31 - right)), f32(math.ldexp(1, -1 - right))
+    signed = np.where(product < 0, -more, more).astype(np.float64)
+    for step in (0, 1, -1, 2, -2, 3, -3):
+        near = (scale.view(np.int32) + np.int32(step)).view(np.float32)
+        fused = (product * np.float64(near) + signed).astype(np.float32)  # no more than 53 bits before this one rounding
+        if (np.clip(np.rint(fused) + p[Y_ZERO], p[LO], p[HI]) == y).all():
+            return p[A_ZERO], p[B_ZERO], near, more, p[Y_ZERO], p[LO], p[HI]
+    return None
+
+
 def of_product_in_vectors(p: Any) -> tuple[Any, ...] | None:
     return (p[A_ZERO], p[B_ZERO], p[FACTOR], p[SHIFT], p[Y_ZERO], 0, p[LO], p[HI]) if p[LIMITED] else None
 
@@ -229,6 +259,8 @@ MUL = Op(
     kernels=(
         binary("mul_float32", formulas.mul_f32, float_args, ends, ALL, is_float),
         binary("mul_8bit_delegate", formulas.product_delegate, delegate_args, of_product_delegate, frozenset({DELEGATE}),
+               is_8bit),
+        binary("mul_8bit_reference_float", formulas.product_away, product_args, of_product_proved, frozenset({REFERENCE}),
                is_8bit),
         binary("mul_8bit_reference", formulas.product_reference, product_args, of_product, frozenset({REFERENCE}), is_8bit),
         binary("mul_8bit_builtin", formulas.product_limited, product_args, of_product_in_vectors, frozenset({BUILTIN}), is_8bit,

@@ -178,6 +178,16 @@ def product_reference(code: Code, a: Value, b: Value, p: Numbers) -> Value:
     return reference(code, (a - a_zero) * (b - b_zero), multiplier, shift) + zero
 
 
+def product_away(code: Code, a: Value, b: Value, p: Numbers) -> Value:
+    """The reference's product in float32: one rounding to nearest of a little more than the product, on both sides of zero.
+    `mul_div.proved_product` finds out whether that is the same. p: zero points; multiplier and the little more, float32."""
+    a_zero, b_zero, *rest = p
+    floats = code.vector(code.F32, a.kind.count)
+    product = code.convert(a - a_zero, floats) * code.convert(b - b_zero, floats)
+    more = (code.cast(product, a.kind) & -0x80000000) | rest[1]
+    return nearest(code, code.fma(product, code.cast(rest[0], floats), code.cast(more, floats)))
+
+
 def product_builtin(limited: bool) -> Callable[..., Any]:
     """16 bits of the product, limited or cut off; the sum with the zero point wraps at 16 bits."""
 

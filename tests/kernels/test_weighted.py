@@ -1,4 +1,4 @@
-"""ADD and SUB as weighted sums of two bytes: every pair of operands gives the definition's byte."""
+"""ADD, SUB and MUL by formulas proved when the model is lowered: every pair of operands gives the definition's byte."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SCALES = [(0.0513, 0.0382, 0.0917), (0.02, 0.05, 0.06), (0.05, 0.05, 0.1), (0.01
 
 
 @pytest.mark.parametrize("numerics", ["reference", "default"])
-@pytest.mark.parametrize("name", ["ADD", "SUB"])
+@pytest.mark.parametrize("name", ["ADD", "SUB", "MUL"])
 @pytest.mark.parametrize("type", ["int8", "uint8"])
 def test_every_pair(type: str, name: str, numerics: str) -> None:
     least = np.iinfo(type).min
     a, b = (v.astype(type) for v in np.meshgrid(np.arange(least, least + 256), np.arange(least, least + 256)))
     for i, steps in enumerate(SCALES):
         quantized = scales(*zip(steps, (least + 128, least + 3 + 40 * i, least + 128 - 20 * i)))
-        option = (options.AddOptions if name == "ADD" else options.SubOptions)()
+        option = {"ADD": options.AddOptions, "SUB": options.SubOptions, "MUL": options.MulOptions}[name]()
         found = every_kernel(binary(name, type, a.shape, b.shape, option, **quantized), numerics, a, b)
         assert found >= (1 if DISABLED else 2)
 
