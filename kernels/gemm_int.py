@@ -6,8 +6,7 @@ it: only the tail of a tile differs. What the packer settles before the first ru
     (x - x_zero) * (w - w_zero), summed, is  sum x * v  -  x_zero * sum v   with v = w - w_zero
 
 so the second part goes into the bias, and cells outside the image hold x_zero and cancel. uint8 weights may make v as
-wide as 9 bits, mostly for a channel or two: then the tile takes w - 128 and adds 128 - w_zero times the sum of each row;
-where a run is no multiple of four, v = a + b with both in int8, and the tile runs over the same pixels twice.
+wide as 9 bits, mostly for a channel or two: then v = a + b with both in int8, and those k that have a b count twice.
 """
 
 from __future__ import annotations
@@ -90,21 +89,21 @@ def pack_quads(w: np.ndarray, groups: int, nr: int, taps: int) -> np.ndarray:
 
 
 @cache
-def conv_gemm_i8(mr: int, nr: int, level: str, tail: str, signed: bool, shifted: bool) -> Callable[..., None]:
+def conv_gemm_i8(mr: int, nr: int, level: str, tail: str, signed: bool) -> Callable[..., None]:
     """The driver for one tile size. units: tiles of pixels, or panels (by_panel)."""
     from .micro.gemm_i8 import gemm_i8
 
-    tile = gemm_i8(mr, nr, LANES[level], level in ("amx", "vnni"), tail, signed, shifted)
+    tile = gemm_i8(mr, nr, LANES[level], level in ("amx", "vnni"), tail, signed)
 
-    def run(x: Any, image: Any, tall: int, top: int, left: int, reach: int, fill: int, w: Any, moved: int, bias: Any,
-            multiplier: Any, shift: Any, groups: int, x_rows: Any, y_rows: Any, runs: Any, k: int, quads: int, block: int,
-            by_panel: int, y_zero: int, lo: int, hi: int, y: Any, begin: int, end: int) -> None:
+    def run(x: Any, image: Any, tall: int, top: int, left: int, reach: int, fill: int, w: Any, turns: Any,
+            offsets: Any, bias: Any, multiplier: Any, shift: Any, groups: int, x_rows: Any, y_rows: Any, runs: Any, k: int,
+            quads: int, block: int, by_panel: int, y_zero: int, lo: int, hi: int, y: Any, begin: int, end: int) -> None:
         first, last = (0, x_rows.shape[0] // mr) if by_panel else (begin, end)
-        panel0, panel1 = (begin, end) if by_panel else (0, w.shape[0])
+        panel0, panel1 = (begin, end) if by_panel else (0, turns.shape[0])
         base = address(x)
-        panels = w.shape[0] // groups
+        panels, once = turns.shape[0] // groups, runs.shape[0] * quads
         out = y.shape[3] // groups
-        size = address(multiplier[1:]) - address(multiplier) if w.shape[0] > 1 else 0
+        size = address(multiplier[1:]) - address(multiplier) if turns.shape[0] > 1 else 0
         at = first
         while at < last:
             count = min(block, last - at)
@@ -116,8 +115,8 @@ def conv_gemm_i8(mr: int, nr: int, level: str, tail: str, signed: bool, shifted:
                 g, p = panel // panels, panel % panels
                 for b in range(at, at + count):
                     tile(base + g * k, address(x_rows) + b * mr * 8, address(runs), runs.shape[0], quads,
-                         address(w) + panel * w.shape[1] * nr * 4, moved, address(bias) + panel * nr * 4,
-                         address(multiplier) + panel * size, address(shift) + panel * nr * 4,
+                         address(offsets) + (turns[panel, 1] + once) * 8, turns[panel, 2] - once, address(w) + turns[panel, 0],
+                         address(bias) + panel * nr * 4, address(multiplier) + panel * size, address(shift) + panel * nr * 4,
                          address(y) + g * out + p * nr, address(y_rows) + b * mr * 8, out - p * nr, y_zero, lo, hi)
             at += count
 
@@ -142,32 +141,25 @@ def conv_gemm_int(name: str, product: Callable[[Call], Product], fits: Callable[
         panels = p.groups * -(-(p.w.shape[0] // p.groups) // nr)
         by_panel = tiles < 4 * call.threads
         weights = p.w.reshape(p.w.shape[0], -1)
-        parts, moved = split_weights(weights, p.w_zero), 0
-        if parts[1] is not None and p.w.shape[3] % 4 == 0 and weights.dtype == np.uint8:
-            # Not as two passes: as w - 128, and 128 - w_zero times the sum of the row on top.
-            parts, moved = ((weights ^ 128).view(np.int8), None), 128 - p.w_zero
 
         def args(call: Call, params: None) -> tuple[Arg, ...]:
             x_rows, y_rows, runs, k = p.distances(1, mr)
             image, block = p.band(1, x_rows[::mr], x_rows[mr - 1 :: mr], BLOCK // (mr * runs.size * k))
             x_zero = call.input(0).zero_point
-            low, high = parts
-            w = pack_quads(low, p.groups, nr, runs.size)
-            total = low.sum(axis=1, dtype=np.int64) + moved * low.shape[1]
-            if high is not None:
-                w = np.concatenate([w, pack_quads(high, p.groups, nr, runs.size)], axis=1)
-                total += high.sum(axis=1, dtype=np.int64)
-                runs = np.concatenate([runs, runs])
+            low, high = split_weights(weights, p.w_zero)
+            turns = in_turns(*(None if part is None else pack_quads(part, p.groups, nr, runs.size) for part in (low, high)),
+                             (runs[:, None] + np.arange(0, k, 4)).reshape(-1))
+            total = sum(part.sum(axis=1, dtype=np.int64) for part in (low, high) if part is not None)
             bias = wrapped(p.bias.astype(np.int64) - (x_zero + 128 * signed) * total)
             multiplier, shift = scales(call)
-            return (p.x, image, *p.edges, x_zero & 255, w, moved,
+            return (p.x, image, *p.edges, x_zero & 255, *turns,
                     *(panels_of(v, p.groups, nr) for v in (bias, multiplier, shift)), p.groups, x_rows, y_rows, runs, k,
                     -(-k // 4), block, int(by_panel), call.output.zero_point,
                     *quantized_range(call.options.fused_activation_function, call), p.y)
 
         used = "vnni" if level == "amx" else level
         return Kernel(f"{name}_gemm_{mr}x{nr}_{call.input(0).dtype}_{call.numerics}_{used}",
-                      conv_gemm_i8(mr, nr, used, tails[call.numerics], signed, moved != 0), args,
+                      conv_gemm_i8(mr, nr, used, tails[call.numerics], signed), args,
                       split=lambda call: panels if by_panel else tiles)
 
     return make

@@ -166,13 +166,13 @@ def transpose_float(is_float: Callable[[Call], bool], settle: Args) -> Maker:
 
 # --------------------------------------------------------------------------------------------------------------- 8 bits
 @cache
-def int_phases(mr: int, nr: int, level: str, tail: str, signed: bool, shifted: bool) -> Callable[..., None]:
+def int_phases(mr: int, nr: int, level: str, tail: str, signed: bool) -> Callable[..., None]:
     """The driver for 8 bits. units: tiles."""
     from .micro.gemm_i8 import gemm_i8
 
-    tile = gemm_i8(mr, nr, INT_LANES[level], level in ("amx", "vnni"), tail, signed, shifted)
+    tile = gemm_i8(mr, nr, INT_LANES[level], level in ("amx", "vnni"), tail, signed)
 
-    def run(x: Any, image: Any, tall: int, top: int, left: int, reach: int, fill: int, w: Any, moved: int, bias: Any,
+    def run(x: Any, image: Any, tall: int, top: int, left: int, reach: int, fill: int, w: Any, bias: Any,
             multiplier: Any, shift: Any, x_rows: Any, y_rows: Any, runs: Any, phases: Any, block: int, y_zero: int, lo: int,
             hi: int, y: Any, begin: int, end: int) -> None:
         base, quads, panels = address(x), (x.shape[3] + 3) // 4, multiplier.shape[0]
@@ -187,7 +187,7 @@ def int_phases(mr: int, nr: int, level: str, tail: str, signed: bool, shifted: b
                 for p in range(panels):
                     for b in range(at, at + count):
                         tile(base, address(x_rows) + b * mr * 8, address(runs) + phases[f, 2] * 8, phases[f, 3], quads,
-                             address(w) + phases[f, 4] + p * depth, moved, address(bias) + (f * panels + p) * nr * 4,
+                             0, 0, address(w) + phases[f, 4] + p * depth, address(bias) + (f * panels + p) * nr * 4,
                              address(multiplier) + p * nr * 4, address(shift) + p * nr * 4, address(y) + p * nr,
                              address(y_rows) + b * mr * 8, y.shape[3] - p * nr, y_zero, lo, hi)
                 at += count
@@ -216,27 +216,25 @@ def transpose_8bit(is_8bit: Callable[[Call], bool], settle: Args) -> Maker:
         mr, (sh, sw, top, left) = dict(TILES[level])[nr], strides
         made = plan(call, (sh, sw, top, left), mr, False)
         weights = known.reshape(channels, -1)
-        (low, high), moved = split_weights(weights, w_zero), 0
-        if high is not None and c % 4 == 0 and not signed:  # as in `gemm_int.py`: not as two passes
-            low, high, moved = (weights ^ 128).view(np.int8), None, 128 - w_zero
+        low, high = split_weights(weights, w_zero)
 
         def args(call: Call, params: None) -> tuple[Arg, ...]:
             packed, sums = [], []
             for phase in made.phases:
                 parts = [v.reshape(channels, -1, c)[:, phase.taps].reshape(channels, -1) for v in (low, high) if v is not None]
                 packed.append(np.concatenate([quads_of(v, nr, phase.taps.size) for v in parts], axis=1))
-                total = sum(v.sum(axis=1, dtype=np.int64) for v in parts) + moved * parts[0].shape[1]
+                total = sum(v.sum(axis=1, dtype=np.int64) for v in parts)
                 sums.append(panels_of(wrapped(bias.astype(np.int64) - (x_zero + 128 * signed) * total), 1, nr))
             passes = 1 if high is None else 2
             image, block = band(call, made, mr, 1)
-            return (x, image, *made.edges, x_zero & 255, joined(packed), moved, joined(sums), panels_of(multiplier, 1, nr),
+            return (x, image, *made.edges, x_zero & 255, joined(packed), joined(sums), panels_of(multiplier, 1, nr),
                     panels_of(shift, 1, nr), joined([p.x_rows for p in made.phases]), joined([p.y_rows for p in made.phases]),
                     joined([p.runs for p in made.phases for _ in range(passes)]),
                     table_of(made.phases, mr, passes, [p.size for p in packed]), block, y_zero, lo, hi, y)
 
         used = "vnni" if level == "amx" else level
         return Kernel(f"transpose_conv_gemm_{mr}x{nr}_{call.output.dtype}_{call.numerics}_{used}",
-                      int_phases(mr, nr, used, tail, signed, moved != 0), args, split=lambda call: tiles(made, mr))
+                      int_phases(mr, nr, used, tail, signed), args, split=lambda call: tiles(made, mr))
 
     return make
 

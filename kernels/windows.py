@@ -142,7 +142,8 @@ def depthwise_8bit(is_8bit: Callable[[Call], bool]) -> Maker:
             outside = np.full(channels + 64, x.zero_point, x.dtype)
             return (x.view(), outside, chunks[:, 0].copy(), single, np.concatenate(packed), wrapped(bias)[take],
                     multiplier[take], shift[take], Scratch(np.dtype(np.int64), (kh,)), at.stride_h, at.stride_w,
-                    at.dilation_h, at.dilation_w, at.top, at.left, call.output.zero_point, *quantized_range(o.fused_activation_function, call), call.output.view())
+                    at.dilation_h, at.dilation_w, at.top, at.left, call.output.zero_point,
+                    *quantized_range(o.fused_activation_function, call), call.output.view())
 
         dilated = at.dilation_w > 1
         run = depthwise_rows_i8(kh, kw, o.stride_w, dilated, px, lanes, level in ("amx", "vnni"), tail, signed,

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..machine import microkernel
+from .elements import packed
 from .tails import TAILS
 
 if TYPE_CHECKING:
@@ -32,63 +33,74 @@ def dot4(code: Code, acc: Value, a: Value, w: Value, vnni: bool) -> Value:
     return acc
 
 
-def gemm_i8(mr: int, nr: int, lanes: int, vnni: bool, tail: str, signed: bool, shifted: bool) -> Callable[..., Any]:
-    """The tile as a microkernel of (a, a_rows, runs, taps, quads, w, moved, bias, multiplier, shift, y, y_rows, columns,
+def gemm_i8(mr: int, nr: int, lanes: int, vnni: bool, tail: str, signed: bool) -> Callable[..., Any]:
+    """The tile as a microkernel of (a, a_rows, runs, taps, quads, at, more, w, bias, multiplier, shift, y, y_rows, columns,
     y_zero, lo, hi). Distances in bytes as in `gemm_f32`; quads: of k in a run; bias, multiplier, shift: addresses of NR values.
 
-    shifted: the weights are all `moved` less than they should be, so `moved` times the sum of a row is added to its results.
+    at: address of int64 [more], where in a row the quads lie that count once more, with the weights behind the others.
     """
     vectors = nr // lanes
     sets = 4 if mr == 1 else 1  # sums side by side: one row has too few to hide the five cycles of a product
 
-    @microkernel(*["int64"] * 16)
-    def tile(code: Code, a: Value, a_rows: Value, runs: Value, taps: Value, quads: Value, w: Value, moved: Value,
+    @microkernel(*["int64"] * 17)
+    def tile(code: Code, a: Value, a_rows: Value, runs: Value, taps: Value, quads: Value, at: Value, more: Value, w: Value,
              bias: Value, multiplier: Value, shift: Value, y: Value, y_rows: Value, columns: Value, y_zero: Value, lo: Value,
              hi: Value) -> None:
         kind = code.vector(code.I32, lanes)
         nothing = code.constant(0, kind)
-        acc = [[code.cell(code.load(bias + 4 * lanes * v, kind) if v < vectors else nothing) for v in range(vectors + shifted)]
-               for _ in range(mr)]
-        more = [[code.cell(nothing) for _ in range(vectors + shifted)] for _ in range(sets - 1)]
-        at = code.cell(w)
+        acc = [[code.cell(code.load(bias + 4 * lanes * v, kind)) for v in range(vectors)] for _ in range(mr)]
+        beside = [[code.cell(nothing) for _ in range(vectors)] for _ in range(sets - 1)]
+        here = code.cell(w)
         flip = code.opaque(code.constant(-0x7F7F7F80, kind))  # 0x80 in each byte
+
+        def step(sums: list[list[Any]], row: list[Value], offset: Value) -> None:
+            """Four bytes of k in every sum."""
+            b = [code.load(here.get() + 4 * lanes * v, kind) for v in range(vectors)]
+            here.set(here.get() + 4 * nr)
+            for m, cells in enumerate(sums):
+                x = code.splat(code.load(row[m] + offset, code.I32), kind)
+                x = x ^ flip if signed else x
+                for cell, w4 in zip(cells, b):
+                    cell.set(dot4(code, cell.get(), x, w4, vnni))
+
         with code.loop(taps) as t:
             run = a + code.load(runs + t * 8, code.I64)
             row = [run + code.load(a_rows + 8 * m, code.I64) for m in range(mr)]
-
-            def step(sums: list[list[Any]], offset: Value) -> None:
-                """Four bytes of k in every sum."""
-                b = [code.load(at.get() + 4 * lanes * v, kind) for v in range(vectors)]
-                b += [code.constant(0x01010101, kind)] * shifted
-                at.set(at.get() + 4 * nr)
-                for m in range(mr):
-                    x = code.splat(code.load(row[m] + offset, code.I32), kind)
-                    x = x ^ flip if signed else x
-                    for v, w4 in enumerate(b):
-                        sums[m][v].set(dot4(code, sums[m][v].get(), x, w4, vnni))
-
             done = (quads / sets) * sets
             if sets > 1:
                 with code.loop(quads / sets) as i:
-                    for n, sums in enumerate([acc[0], *more]):
-                        step([sums], i * (4 * sets) + 4 * n)
+                    for n, sums in enumerate([acc[0], *beside]):
+                        step([sums], row, i * (4 * sets) + 4 * n)
             with code.loop(quads - done if sets > 1 else quads) as i:
-                step(acc, (i + done if sets > 1 else i) * 4)
-        for sums in more:
+                step(acc, row, (i + done if sets > 1 else i) * 4)
+        with code.loop(more) as i:
+            step(acc, [a + code.load(a_rows + 8 * m, code.I64) for m in range(mr)], code.load(at + i * 8, code.I64))
+        for sums in beside:
             for v, cell in enumerate(sums):
                 acc[0][v].set(acc[0][v].get() + cell.get())
+
         real = {"delegate": code.F32, "double": code.F64}.get(tail, code.I32)
         size = 8 if tail == "double" else 4
         m_of = [code.load(multiplier + size * lanes * v, code.vector(real, lanes)) for v in range(vectors)]
         s_of = [code.load(shift + 4 * lanes * v, kind) for v in range(vectors)]
-        zero, least, most = (code.splat(code.convert(c, code.I32), kind) for c in (y_zero, lo, hi))
-        masks = [code.first(columns - lanes * v, lanes) for v in range(vectors)]
-        for m in range(mr):
-            target = y + code.load(y_rows + 8 * m, code.I64)
-            back = acc[m][vectors].get() * code.splat(code.convert(moved, code.I32), kind) if shifted else nothing
-            for v in range(vectors):
-                value = TAILS[tail](code, acc[m][v].get() + back, m_of[v], s_of[v]) + zero
-                value = code.least(most, code.most(least, value))
-                code.store_masked(code.convert(value, code.vector(code.I8, lanes)), target + lanes * v, masks[v])
+        ends = [code.splat(code.convert(c, code.I32), kind) for c in (y_zero, lo, hi)]
+        mask, whole = code.first(columns, nr), code.less(code.constant(nr - 1), columns)
+        found = [[TAILS[tail](code, cell.get(), m_of[v], s_of[v]) for v, cell in enumerate(cells)] for cells in acc]
+        together = 4 // vectors  # rows whose results fill a vector of bytes
+        for first in range(0, mr, together):
+            rows = range(first, min(first + together, mr))
+            values = [v for m in range(first, first + together) for v in found[min(m, mr - 1)]]
+            done = packed(code, values, ends, signed)
+            for m in rows:
+                one = code.shuffle(done, done, range((m - first) * nr, (m - first + 1) * nr))
+                target = y + code.load(y_rows + 8 * m, code.I64)
+                if lanes == 16:
+                    code.store_masked(one, target, mask)
+                    continue
+                with code.either(whole) as (full, part):  # a mask of bytes is a branch for each of them
+                    with full:
+                        code.store(one, target)
+                    with part:
+                        code.store_masked(one, target, mask)
 
     return tile
