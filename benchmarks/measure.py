@@ -1,9 +1,9 @@
 """One model, both interpreters: the same bytes, and the times side by side.
 
-All interpreters of a comparison take turns in one process, each with at least 5 ms or one invoke at a time. Numbers of a row:
-seconds of an invoke (`ours`, `official`: medians; `ours_least`, `official_least`), and `ratio`, ours over the official's within
-each round, its median and quartiles: below 1 tinyinterp is the faster one. The row `gain` tells how many times as fast ours is
-on the most threads as on one, in the same way.
+All interpreters of a comparison take turns in one process, each with 5 ms (an operator: 1 ms) or one invoke at a time. Numbers of
+a row: seconds of an invoke (`ours`, `official`: medians; `ours_least`, `official_least`), and `ratio`, ours over the official's
+within each round, its median and quartiles: below 1 tinyinterp is the faster one. The row `gain` tells how many times as fast
+ours is on the most threads as on one, in the same way.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import Row, short
-from tinyinterp.bench import Pair, Times, together
+from tinyinterp.bench import PART, Pair, Times, together
 from tinyinterp.compare import difference
 from tinyinterp.errors import TinyInterpError
 from tinyinterp.pair import feed, ours, random_value, theirs
@@ -23,14 +23,15 @@ from tinyinterp.profile import moved
 REST = 0.002  # seconds between turns when there are threads that wait actively for a while
 
 
-def compare(model: str | bytes, numerics: str = "default", threads: int = 1, seconds: float = 1.0, seed: int = 0) -> Row:
+def compare(model: str | bytes, numerics: str = "default", threads: int = 1, seconds: float = 1.0, seed: int = 0,
+            part: float = PART) -> Row:
     """The row of a model; `failed` tells why there are no times."""
-    return beside(model, numerics, (threads,), seconds, seed)[str(threads)]
+    return beside(model, numerics, (threads,), seconds, seed, part)[str(threads)]
 
 
 def beside(model: str | bytes, numerics: str = "default", threads: Sequence[int] = (1,), seconds: float = 1.0,
-           seed: int = 0) -> dict[str, Row]:
-    """A row for each number of threads, and `gain` when there are several."""
+           seed: int = 0, part: float = PART) -> dict[str, Row]:
+    """A row for each number of threads, and `gain` when there are several. `part`: the seconds of a turn."""
     try:
         here, there = _both(model, numerics, threads, seed)
     except TinyInterpError as error:
@@ -38,7 +39,7 @@ def beside(model: str | bytes, numerics: str = "default", threads: Sequence[int]
     except RuntimeError as error:
         return {str(t): {"failed": str(error)} for t in threads}
     equal = [same(a, b) for a, b in zip(here, there)]
-    times = together([i.invoke for i in (*there, *here)], seconds, REST if max(threads) > 1 else 0.0)
+    times = together([i.invoke for i in (*there, *here)], seconds, REST if max(threads) > 1 else 0.0, part)
     official, mine = times[: len(there)], times[len(there) :]
     rows = {str(t): {**_row(Pair(a, b)), "equal": e} for t, a, b, e in zip(threads, official, mine, equal)}
     if len(threads) > 1:
