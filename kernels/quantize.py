@@ -280,6 +280,10 @@ def from_float_to_8bit(call: Call) -> bool:
     return from_float(call) and call.output.type in EIGHT_BIT
 
 
+def from_float_to_16bit(call: Call) -> bool:
+    return from_float(call) and call.output.type == INT16
+
+
 def from_float_channels(call: Call) -> bool:
     return (call.input(0).type == FLOAT and call.output.type in (INT8, UINT8, INT16) and not one_scale(call.output))
 
@@ -300,8 +304,10 @@ def to_real(call: Call) -> bool:
     return call.input(0).type in (*EIGHT_BIT, INT16) and len(call.input(0).quantization.scale) <= 1
 
 
-def to_real_from_8bit(call: Call) -> bool:
-    return to_real(call) and call.input(0).type in EIGHT_BIT
+def to_real_by_vectors(call: Call) -> bool:
+    """16 bits without a zero point: with one they are refused."""
+    x = call.input(0)
+    return to_real(call) and (x.type in EIGHT_BIT or (x.quantized and x.zero_point == 0))
 
 
 def to_real_channels(call: Call) -> bool:
@@ -338,6 +344,9 @@ QUANTIZE = Op(
         unary("quantize_reference", formulas.quantize_reference, rounding_numbers, frozenset({REFERENCE}), from_float_to_8bit),
         unary("quantize_builtin", formulas.quantize_builtin, builtin_numbers, frozenset({BUILTIN}), from_float_to_8bit,
               rest=(formulas.quantize_rest, rounding_numbers), block=8),
+        unary("quantize_reference", formulas.quantize_reference16, rounding_numbers, frozenset({REFERENCE}), from_float_to_16bit),
+        unary("quantize_builtin", formulas.quantize_builtin16, builtin_numbers, frozenset({BUILTIN}), from_float_to_16bit,
+              rest=(formulas.quantize_rest16, rounding_numbers), block=8),
         unary("quantize_delegate", formulas.quantize_delegate, delegate_numbers, frozenset({DELEGATE}), from_float_to_8bit),
         table("requantize_8bit_delegate", delegate_table, frozenset({DELEGATE}), between_8bit),
         table("requantize_8bit", table_args, frozenset({REFERENCE}), between_8bit),
@@ -356,8 +365,8 @@ DEQUANTIZE = Op(
     code=BuiltinOperator.DEQUANTIZE, inputs=(1, 1), outputs=(1, 1), types=("int8", "uint8", "int16", "float16"),
     infer=real_shape,
     kernels=(
-        unary("dequantize", formulas.dequantize, real_numbers, frozenset({REFERENCE, DELEGATE}), to_real_from_8bit),
-        unary("dequantize_builtin", formulas.dequantize_builtin, real_builtin_numbers, frozenset({BUILTIN}), to_real_from_8bit,
+        unary("dequantize", formulas.dequantize, real_numbers, frozenset({REFERENCE, DELEGATE}), to_real_by_vectors),
+        unary("dequantize_builtin", formulas.dequantize_builtin, real_builtin_numbers, frozenset({BUILTIN}), to_real_by_vectors,
               rest=(formulas.dequantize, real_numbers), block=8),
         Kernel("dequantize", dequantize, real_args, frozenset({REFERENCE, DELEGATE}), to_real, elements),
         Kernel("dequantize_builtin", dequantize_builtin, real_args, frozenset({BUILTIN}), to_real, elements),

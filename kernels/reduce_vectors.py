@@ -102,22 +102,23 @@ def part_for(name: str, element: str, table: np.ndarray, *, fused: bool = False,
     """The microkernel for a table and its layout."""
     level = jit.level()
     kept = "columns" if kept_innermost(table) else "rows"
+    flat = bool((table[2, :3] == 1).all())
     narrow_sum = name == "sum" and BITS[element] < 64
     if kept == "columns":
         held = {8: 16, 16: 32, 32: 64}[BITS[element]] if narrow_sum and element != "float32" else BITS[element]
         lanes = lanes_for(int(table[0, 3]), elements_of(held, level))
-        return columns(name, element, lanes, fused, from_first, divided), f"columns_{lanes}"
+        return columns(name, element, lanes, fused, from_first, divided, flat), f"columns_{lanes}"
     if table[3, 3] != 1 and table[2].prod() > 1:
         return None
     if element == "float32":
         if name == "sum":
             return abreast, "rows"
         if name.endswith("delegate"):
-            return in_lanes(name, LANES[level], fused), f"rows_{LANES[level]}"
+            return in_lanes(name, LANES[level], fused, flat), f"rows_{LANES[level]}"
     x86 = level != "portable"
     held = {8: 8 if x86 else 32, 16: 32, 32: 64, 64: 64}[BITS[element]] if name == "sum" else BITS[element]
     lanes = lanes_for(int(table[2, 3]), elements_of(held, level))
-    return in_any(name, element, lanes, x86, from_first), f"rows_{lanes}"
+    return in_any(name, element, lanes, x86, from_first, flat), f"rows_{lanes}"
 
 
 def extremes(name: str, form: str, settle: Settle, numerics: frozenset[str], when: Callable[[Call], bool]) -> Maker:

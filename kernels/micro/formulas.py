@@ -241,6 +241,14 @@ def quantize_rest(code: Code, x: Value, p: Numbers) -> Value:
     return code.convert(code.select(fits, whole, least), p[1].kind) + p[1]
 
 
+def limited(formula: Callable[..., Any]) -> Callable[..., Any]:
+    """A formula between p[3] and p[4], for answers of 16 bits."""
+    return lambda code, x, p: code.least(code.most(formula(code, x, p), p[3]), p[4])
+
+
+quantize_reference16, quantize_builtin16, quantize_rest16 = map(limited, (quantize_reference, quantize_builtin, quantize_rest))
+
+
 def dequantize(code: Code, x: Value, p: Numbers) -> Value:
     """p: zero point, scale. The difference is exact, so the product in float32 rounds as the one in double does."""
     zero, scale = p

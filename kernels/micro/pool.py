@@ -137,7 +137,7 @@ def _divided(code: Code, acc: Value, at: Pixel) -> Value:
 
 
 def _sum_integer(signed: bool, bits: int = 8) -> Form:
-    """Nine bytes are added in 16 bits, nines in 32, as all words are. A mean is a truncated float32 product: with n = |sum| + count / 2
+    """Nine bytes are added in 16 bits, nines (and words) in 32. A mean is a truncated float32 product: with n = |sum| + count / 2
     below 2**21 and a factor in [1, 1 + 2**-22] / count, n * factor never reaches the next integer before n / count does."""
     def load(code: Code, at: Value, mask: Value | None, lanes: int) -> Value:
         wider = code.vector(code.I16 if bits == 8 else code.I32, lanes)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from .vectors import Code, Value
 
 BITS = {"int8": 8, "uint8": 8, "int16": 16, "int32": 32, "int64": 64, "float32": 32}
-CHAINS = 4  # vectors of columns at a time
+CHAINS = (8, 4)  # vectors of columns at a time
+ROWS = 4  # of integers that go to accumulators of their own when there is one vector of columns
 NARROW = 128  # rows of bytes that 16 bits hold the sum of
 
 
@@ -77,15 +78,15 @@ def kind_of(code: Code, name: str, lanes: int = 0) -> Any:
 class Walk:
     """The reduced loops of the table, around what is done along the innermost one."""
 
-    def __init__(self, code: Code, table: Value, size: int) -> None:
-        self.code = code
+    def __init__(self, code: Code, table: Value, size: int, flat: bool) -> None:
+        self.code, self.flat = code, flat
         self.counts = [code.load(table + 64 + 8 * k, code.I64) for k in range(4)]
         self.steps = [code.load(table + 96 + 8 * k, code.I64) * size for k in range(4)]
         self.between = code.load(table + 56, code.I64) * size  # two outputs
 
     def around(self, stack: ExitStack, first: Value) -> Value:
-        """Opens three loops; where the innermost one starts."""
-        for k in range(3):
+        """Opens three loops, none when all is `flat`; where the innermost one starts."""
+        for k in range(0 if self.flat else 3):
             first = first + stack.enter_context(self.code.loop(self.counts[k])) * self.steps[k]
         return first
 
@@ -104,15 +105,17 @@ def spread(code: Code, start: Value, kind: Any) -> Value:
 
 # -------------------------------------------------------------------------------------------------------------- columns
 @cache
-def columns(name: str, element: str, lanes: int, fused: bool, from_first: bool, divided: bool) -> Callable[..., Any]:
-    """(x, table, n, y, start, scale). from_first: the first number starts; divided: by scale at the end."""
+def columns(name: str, element: str, lanes: int, fused: bool, from_first: bool, divided: bool,
+            flat: bool) -> Callable[..., Any]:
+    """(x, table, n, y, start, scale). from_first: the first number starts; divided: by scale at the end; flat: there is one
+    reduced loop."""
     form, size = form_of(name, element, fused), BITS[element] // 8
     after = BITS[form.kept] // 8
     flush = name in ("max_delegate", "min_delegate")
 
     @microkernel("int64", "int64", "int64", "int64", "float32" if element == "float32" else "int64", "float32")
     def run(code: Code, x: Value, table: Value, n: Value, y: Value, start: Value, scale: Value) -> None:
-        walk, kind = Walk(code, table, size), kind_of(code, form.kept, lanes)
+        walk, kind = Walk(code, table, size, flat), kind_of(code, form.kept, lanes)
         factor = code.splat(scale, kind) if element == "float32" else None
 
         def block(at: Value, vectors: int, mask: Value | None) -> None:
@@ -133,9 +136,13 @@ def columns(name: str, element: str, lanes: int, fused: bool, from_first: bool, 
                     for cell, part in zip(acc, parts):
                         cell.set(cell.get() + part.get() * factor)
                 else:
-                    with code.loop(walk.counts[3]) as d:
+                    begin = code.constant(0)
+                    if element != "float32" and vectors == 1:
+                        begin = walk.counts[3] / ROWS * ROWS
+                        several_rows(code, form, walk, line, acc[0], vector)
+                    with code.loop(walk.counts[3] - begin) as d:
                         for v, cell in enumerate(acc):
-                            cell.set(form.pick(code, cell.get(), vector(line + d * walk.steps[3], v)))
+                            cell.set(form.pick(code, cell.get(), vector(line + (begin + d) * walk.steps[3], v)))
             for v, cell in enumerate(acc):
                 value = cell.get() / factor if divided else cell.get()
                 value = flushed(code, value) if flush else value
@@ -149,14 +156,28 @@ def columns(name: str, element: str, lanes: int, fused: bool, from_first: bool, 
             with few:
                 block(code.constant(0), 1, code.first(n, lanes))
             with enough:
-                wide = n / (CHAINS * lanes)
-                with code.loop(wide) as i:
-                    block(i * (CHAINS * lanes), CHAINS, None)
-                done = wide * (CHAINS * lanes)
+                done = code.constant(0)
+                for chains in CHAINS:
+                    wide = (n - done) / (chains * lanes)
+                    with code.loop(wide) as i:
+                        block(done + i * (chains * lanes), chains, None)
+                    done = done + wide * (chains * lanes)
                 with code.loop((n - done + (lanes - 1)) / lanes) as i:  # the last one overlaps the one before
                     block(code.least(done + i * lanes, n - lanes), 1, None)
 
     return run
+
+
+def several_rows(code: Code, form: Form, walk: Walk, line: Value, acc: Any, vector: Callable[..., Value]) -> None:
+    """Whole groups of rows of integers, which know no order."""
+    first = acc.get()
+    extremes = form.pick is not plus
+    parts = [code.cell(first if extremes else first ^ first) for _ in range(ROWS)]
+    with code.loop(walk.counts[3] / ROWS) as d:
+        for r, part in enumerate(parts):
+            part.set(form.pick(code, part.get(), vector(line + (d * ROWS + r) * walk.steps[3], 0)))
+    for part in parts:
+        acc.set(form.pick(code, acc.get(), part.get()))
 
 
 def bytes_below(code: Code, walk: Walk, line: Value, acc: list[Any], vector: Callable[..., Value]) -> None:

@@ -81,14 +81,14 @@ def extreme_of_run(code: Code, at: Value, n: Value, start: Value, form: Form, la
 
 
 @cache
-def in_lanes(name: str, lanes: int, fused: bool) -> Callable[..., Any]:
+def in_lanes(name: str, lanes: int, fused: bool, flat: bool) -> Callable[..., Any]:
     """The delegate's rows of float32: (x, table, n, y, start, scale)."""
     form = form_of(name, "float32", fused)
     accumulators = 2 if name.startswith("sum") and fused else 4
 
     @microkernel("int64", "int64", "int64", "int64", "float32", "float32")
     def run(code: Code, x: Value, table: Value, n: Value, y: Value, start: Value, scale: Value) -> None:
-        walk = Walk(code, table, 4)
+        walk = Walk(code, table, 4, flat)
         with code.loop(n) as i:
             acc = code.cell(start)
             with ExitStack() as stack:
@@ -108,7 +108,7 @@ def in_lanes(name: str, lanes: int, fused: bool) -> Callable[..., Any]:
 @microkernel("int64", "int64", "int64", "int64", "float32", "float32")
 def abreast(code: Code, x: Value, table: Value, n: Value, y: Value, start: Value, scale: Value) -> None:
     """Sums of float32 from `start` in the order of memory, over scale: (x, table, n, y, start, scale)."""
-    walk = Walk(code, table, 4)
+    walk = Walk(code, table, 4, False)
 
     def outputs(first: Value, count: int) -> None:
         acc = [code.cell(start) for _ in range(count)]
@@ -144,17 +144,21 @@ def added(code: Code, at: Value, n: Value, element: str, kept: str, lanes: int, 
     byte, wide = code.vector(code.I8, lanes), code.vector(code.I64, lanes // 8)
     name = {64: "avx512.psad.bw.512", 32: "avx2.psad.bw", 16: "sse2.psad.bw"}[lanes]
     flip, zero = code.constant(-128 if element == "int8" else 0, byte), code.constant(0, byte)
-    total = code.cell(code.constant(0, wide))
+    total, second = (code.cell(code.constant(0, wide)) for _ in range(2))
 
-    def take(value: Value) -> None:
-        total.set(total.get() + code.call(f"llvm.x86.{name}", wide, value ^ flip, zero))
+    def take(value: Value, to: Any) -> None:
+        to.set(to.get() + code.call(f"llvm.x86.{name}", wide, value ^ flip, zero))
 
-    with code.loop(n / lanes) as i:
-        take(code.load(at + i * lanes, byte))
+    fours = n / (4 * lanes)
+    with code.loop(fours) as i:
+        for v in range(4):
+            take(code.load(at + (i * 4 + v) * lanes, byte), second if v % 2 else total)
+    with code.loop(n / lanes - fours * 4) as i:
+        take(code.load(at + (fours * 4 + i) * lanes, byte), total)
     done = n / lanes * lanes
     with code.when(code.less(done, n)):
-        take(code.load_masked(at + done, byte, code.first(n - done, lanes)))
-    found = code.convert(halved(code, total.get(), lambda a, b: a + b), code.I32)
+        take(code.load_masked(at + done, byte, code.first(n - done, lanes)), total)
+    found = code.convert(halved(code, total.get() + second.get(), lambda a, b: a + b), code.I32)
     more = code.convert((n + (lanes - 1)) / lanes * (128 * lanes), code.I32)
     return found - more if element == "int8" else found
 
@@ -163,23 +167,30 @@ def most_of(code: Code, at: Value, n: Value, start: Value, form: Form, element: 
     """The extreme of a run and of what every lane starts with."""
     kind, size = kind_of(code, element, lanes), BITS[element] // 8
     acc = code.cell(code.splat(start, kind))
+    four = [code.cell(acc.get()) for _ in range(4)]
+    with code.loop(n / (4 * lanes)) as i:
+        for v, cell in enumerate(four):
+            cell.set(form.pick(code, cell.get(), code.load(at + (i * 4 + v) * (lanes * size), kind)))
+    for cell in four:
+        acc.set(form.pick(code, acc.get(), cell.get()))
+    done = n / (4 * lanes) * 4
     with code.either(code.less(n, code.constant(lanes))) as (few, enough):
         with few:
             mask = code.first(n, lanes)
             acc.set(code.select(mask, form.pick(code, acc.get(), code.load_masked(at, kind, mask)), acc.get()))
-        with enough, code.loop((n + (lanes - 1)) / lanes) as i:  # the last one overlaps the one before
-            acc.set(form.pick(code, acc.get(), code.load(at + code.least(i * lanes, n - lanes) * size, kind)))
+        with enough, code.loop((n + (lanes - 1)) / lanes - done) as i:  # the last one overlaps the one before
+            acc.set(form.pick(code, acc.get(), code.load(at + code.least((done + i) * lanes, n - lanes) * size, kind)))
     return halved(code, acc.get(), lambda a, b: form.pick(code, a, b))
 
 
 @cache
-def in_any(name: str, element: str, lanes: int, x86: bool, from_first: bool) -> Callable[..., Any]:
+def in_any(name: str, element: str, lanes: int, x86: bool, from_first: bool, flat: bool) -> Callable[..., Any]:
     """Sums of integers, extremes of all types but the delegate's floats: (x, table, n, y, start, scale)."""
     form, size, real = form_of(name, element), BITS[element] // 8, element == "float32"
 
     @microkernel("int64", "int64", "int64", "int64", "float32" if real else "int64", "float32")
     def run(code: Code, x: Value, table: Value, n: Value, y: Value, start: Value, scale: Value) -> None:
-        walk, one = Walk(code, table, size), kind_of(code, form.kept)
+        walk, one = Walk(code, table, size, flat), kind_of(code, form.kept)
         with code.loop(n) as i:
             first = x + i * walk.between
             begin = code.load(first, one) if from_first else start if real else code.convert(start, one)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.harness import NUMERICS, check, cut, operators, ours
+from tests.harness import NUMERICS, check, cut, every_kernel, operators, ours
 from tinyinterp.errors import UnsupportedOpError
 from tinyinterp.kernels.cast import CAST, half, to_half
 from tinyinterp.schema import Model, options
@@ -98,3 +98,12 @@ def test_refusals() -> None:
                  ("float32", "int4")):
         with pytest.raises(UnsupportedOpError, match=r"CAST \(operator 0, tensor 'y'\)"):
             ours(model(x, y, (3,)))
+
+
+@pytest.mark.parametrize("pair", ["float32*bool", "bool*float32", "int32*int8", "uint8*int8", "int64*int16", "int8*uint32",
+                                  "uint16*float32"])
+def test_every_kernel(pair: str) -> None:
+    x, y = pair.split("*")
+    for n in (1, 63, 200):
+        value = np.resize(values(x), n)
+        assert every_kernel(model(x, y, (n,)), "reference", value) > 1

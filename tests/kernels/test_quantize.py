@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.harness import NUMERICS, check, cut, operators, ours, same
+from tests.harness import NUMERICS, check, cut, every_kernel, operators, ours, same
 from tests.kernels.values import everything, floats, quantizations
 from tinyinterp.errors import QuantError, ShapeError, UnsupportedOpError
 from tinyinterp.graph import link
@@ -185,3 +185,14 @@ def test_refusals() -> None:
             ours(quantize(x, y, (4,), fine, **fine), 0)
     with pytest.raises(UnsupportedOpError, match="INT32"):
         ours(dequantize("int32", (4,), **fine), 0)
+
+
+def test_every_kernel_of_16_bits() -> None:
+    """Whole vectors, what is left over, numbers beyond the ends and none at all."""
+    rng = np.random.default_rng(20)
+    for n in (1, 7, 8, 63, 64, 150, 1000):
+        x = np.where(rng.random(n) < 0.1, rng.choice([np.nan, np.inf, -np.inf, 1e9, -1e9, 0.5, -0.5], n), rng.normal(0, 90, n))
+        q = rng.integers(-32768, 32768, n)
+        for numerics in NUMERICS:
+            every_kernel(quantize("float32", "int16", (n,), scale=0.005, zero_point=0), numerics, x.astype(np.float32))
+            every_kernel(dequantize("int16", (n,), scale=0.37, zero_point=0), numerics, q.astype(np.int16))
