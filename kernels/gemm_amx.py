@@ -155,7 +155,7 @@ def conv_amx(name: str, product: Callable[[Call], Product], fits: Callable[[Call
             return None
         at = layout(p)
         bytes_used = depth / (at.stride if at.gathered else at.runs.size * -(-at.k // 64) * 64)
-        if bytes_used < 0.3 or not bounded(call, p, scales):  # else most of every product is padding: vpdpbusd is faster
+        if bytes_used < (0.4 if signed else 0.55) or not bounded(call, p, scales):  # most is padding: vpdpbusd is faster
             return None
         pairs, panels = len(at.starts) // 2, -(-channels // 32)
         by_panel = pairs < 2 * call.threads and panels > pairs

@@ -63,8 +63,8 @@ def in_turns(low: np.ndarray, high: np.ndarray | None, at: np.ndarray) -> tuple[
     table[:, 0], table[:, 2] = np.arange(panels) * steps * size, steps
     if high is None:
         return low.reshape(-1), table, at
-    again = high.reshape(panels, steps, -1).any(axis=2)
-    more = again.sum(axis=1)
+    again = np.asarray(high.reshape(panels, steps, -1).any(axis=2))
+    more = np.asarray(again.sum(axis=1))
     table[:, 0] += (np.cumsum(more) - more) * size
     made, where = np.empty(low.size + int(more.sum()) * size, np.int8), [at]
     for panel in range(panels):
@@ -147,7 +147,8 @@ def conv_gemm_int(name: str, product: Callable[[Call], Product], fits: Callable[
             image, block = p.band(1, x_rows[::mr], x_rows[mr - 1 :: mr], BLOCK // (mr * runs.size * k))
             x_zero = call.input(0).zero_point
             low, high = split_weights(weights, p.w_zero)
-            turns = in_turns(*(None if part is None else pack_quads(part, p.groups, nr, runs.size) for part in (low, high)),
+            turns = in_turns(pack_quads(low, p.groups, nr, runs.size),
+                             None if high is None else pack_quads(high, p.groups, nr, runs.size),
                              (runs[:, None] + np.arange(0, k, 4)).reshape(-1))
             total = sum(part.sum(axis=1, dtype=np.int64) for part in (low, high) if part is not None)
             bias = wrapped(p.bias.astype(np.int64) - (x_zero + 128 * signed) * total)

@@ -130,7 +130,7 @@ def depthwise_8bit(is_8bit: Callable[[Call], bool]) -> Maker:
 
         def args(call: Call, params: None) -> tuple[Arg, ...]:
             chunks = chunk_channels(channels, 4 * lanes)  # [chunks, 4 * lanes]
-            twice = np.zeros(len(chunks), bool) if high is None else high.any(axis=(0, 1))[chunks].any(axis=1)
+            twice = np.zeros(len(chunks), bool) if high is None else np.asarray(high.any(axis=(0, 1)))[chunks].any(axis=1)
             chunks = chunks[np.argsort(twice, kind="stable")]  # those with weights that one byte cannot hold come last
             take, single = chunks[:, lane_order(lanes)], len(chunks) - int(twice.sum())
             packed = [pack_window(low, take[:single]).reshape(-1)]
