@@ -57,8 +57,11 @@ def _pointers(code: Code, rows: Value, first: Value, dilation: Value, width: Val
     return made
 
 
-def depthwise_f32(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, fused: bool, order: str) -> Callable[..., Any]:
+def depthwise_f32(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, fused: bool, late: bool,
+                  order: str) -> Callable[..., Any]:
     """The group as a microkernel of (rows, first, dilation, width, channels, outside, w, bias, y, lo, hi).
+
+    late: the bias comes last.
 
     rows: address of int64 [KH]; first: the group's first input column; w: float32 [KH, KW, channels]; y: the first pixel.
     """
@@ -79,14 +82,14 @@ def depthwise_f32(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int,
                 return code.load(address, kind) if mask is None else code.load_masked(address, kind, mask)
 
             start = load(bias + offset)
-            acc = [start if fused else code.constant(0.0, kind)] * px
+            acc = [code.constant(0.0, kind) if late else start] * px
             for r, c in taps:
                 x = load(cell[r][c] + offset)
                 for p, q in users_of(columns[c], kw, sw, dilated, px):
                     weight = load(w + line * (r * kw + q) + offset)
                     acc[p] = code.fma(x, weight, acc[p]) if fused else acc[p] + x * weight
             for p in range(px):
-                value = code.least(most, code.most(least, acc[p] if fused else acc[p] + start))
+                value = code.least(most, code.most(least, acc[p] + start if late else acc[p]))
                 if mask is None:
                     code.store(value, y + line * p + offset)
                 else:

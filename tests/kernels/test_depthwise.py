@@ -12,7 +12,7 @@ from tests.harness import check, compare, every_kernel, models, ours, random_val
 from tests.kernels.images import bias, image, numerics, real, run_all, special, weights
 from tinyinterp.errors import ShapeError, UnsupportedOpError
 from tinyinterp.schema import Activation, Model, Padding, options
-from tinyinterp.schema.build import one_op, tensor
+from tinyinterp.schema.build import model_of, one_op, operator, tensor
 
 SAME, VALID = Padding.SAME, Padding.VALID
 # x [H, W, C], outputs for each channel, window, stride, dilation, padding
@@ -160,3 +160,20 @@ def test_refusals() -> None:
     fails(ShapeError, "bias has 3 values", b=3)
     fails(ShapeError, "fused activation", fused_activation_function=Activation.SIGN_BIT)
     fails(UnsupportedOpError, "no kernel takes", dtype="int16")
+
+
+def test_computed_weights() -> None:
+    """Weights that are computed, if from constants alone, are not the delegate's: floats go the builtin kernel's way."""
+    for i, (x, window, stride) in enumerate([((9, 8, 20), (3, 3), 1), ((9, 11, 68), (3, 5), 2), ((6, 5, 6), (3, 3), 1),
+                                             ((9, 7, 24), (2, 2), 1)]):
+        w, b = random_weights((1, *window, x[2]), i), np.random.default_rng(i).normal(0, 1, x[2]).astype(np.float32)
+        negative, kernel = tensor("n", "float32", data=w), tensor("w", "float32", w.shape)
+        inputs = [tensor("x", "float32", (2, *x)), kernel, tensor("b", "float32", data=b)]
+        y = tensor("y", "float32", (2, -(-x[0] // stride), -(-x[1] // stride), x[2]))
+        act = Activation.RELU6 if i % 2 else Activation.NONE
+        check(model_of([operator("NEG", [negative], [kernel]), operator("DEPTHWISE_CONV_2D", inputs, [y],
+              options.DepthwiseConv2DOptions(SAME, stride, stride, 1, act))]), ("default",), runs=1, threads=1 + i % 2)
+
+
+def random_weights(shape: Sequence[int], seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
