@@ -117,7 +117,7 @@ def part_for(name: str, element: str, table: np.ndarray, *, fused: bool = False,
             return in_lanes(name, LANES[level], fused, flat), f"rows_{LANES[level]}"
     x86 = level != "portable"
     held = {8: 8 if x86 else 32, 16: 32, 32: 64, 64: 64}[BITS[element]] if name == "sum" else BITS[element]
-    lanes = lanes_for(int(table[2, 3]), elements_of(held, level))
+    lanes = max(lanes_for(int(table[2, 3]), elements_of(held, level)), 16 if held == 8 and x86 else 1)
     return in_any(name, element, lanes, x86, from_first, flat), f"rows_{lanes}"
 
 
