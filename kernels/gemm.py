@@ -102,13 +102,20 @@ class Product:
         (_, h, w, c), (sh, sw, dh, dw, _, _) = self.x_shape, self.window
         if self.padded:
             h, w = self.padded[1:3]
-        pixel = np.minimum(np.arange(-(-self.pixels // mr) * mr), self.pixels - 1)  # past the end: the last one again
-        b, i, j = np.unravel_index(pixel, self.y_shape[:3])
-        x = ((b * h + i * sh) * w + j * sw) * c * itemsize
+        n, oh, ow, o = self.y_shape
         _, kh, kw, k = self.w.shape
-        p, q = np.mgrid[:kh, : kw * k // self.run].reshape(2, -1)
-        runs = (p * dh * w + q * dw) * c * itemsize
-        return x.astype(np.int64), (pixel * self.y_shape[3]).astype(np.int64), runs.astype(np.int64), self.run
+        cell = c * itemsize
+        x = steps(steps(steps(np.zeros(1, np.int64), n, h * w * cell), oh, sh * w * cell), ow, sw * cell)
+        y = np.arange(x.size, dtype=np.int64) * o
+        runs = steps(steps(np.zeros(1, np.int64), kh, dh * w * cell), kw * k // self.run, dw * cell)
+        if more := -x.size % mr:  # past the end: the last one again
+            x, y = (np.concatenate([v, np.repeat(v[-1:], more)]) for v in (x, y))
+        return x, y, runs, self.run
+
+
+def steps(starts: np.ndarray, count: int, by: int) -> np.ndarray:
+    """The numbers start, start + by, … of each start, `count` of them: [starts * count]."""
+    return (starts[:, None] + np.arange(count) * by).reshape(-1)
 
 
 def pack_f32(w: np.ndarray, bias: np.ndarray, groups: int, nr: int) -> np.ndarray:

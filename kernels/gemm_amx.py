@@ -72,9 +72,11 @@ def layout(p: Product) -> Layout:
 
 def _even(starts: np.ndarray, y_rows: np.ndarray, x_rows: np.ndarray | None, stride: int, runs: np.ndarray, k: int) -> Layout:
     """Tiles come in pairs: the last one again if their number is odd."""
-    keep = [*range(len(starts)), *([len(starts) - 1] if len(starts) % 2 else [])]
-    found = np.zeros((1, 16), np.int64) if x_rows is None else x_rows[keep]
-    return Layout(starts[keep].astype(np.int64), y_rows[keep], found, stride, runs, k, x_rows is not None)
+    if len(starts) % 2:
+        starts, y_rows = np.append(starts, starts[-1:]), np.append(y_rows, y_rows[-1:], axis=0)
+        x_rows = None if x_rows is None else np.append(x_rows, x_rows[-1:], axis=0)
+    found = np.zeros((1, 16), np.int64) if x_rows is None else x_rows
+    return Layout(starts, y_rows, found, stride, runs, k, x_rows is not None)
 
 
 def pack_tiles(w: np.ndarray, order: list[int], taps: int) -> np.ndarray:
@@ -178,7 +180,8 @@ def tile_args(call: Call, p: Product, at: Layout, tail: str, by_panel: bool, mul
     runs = np.zeros(1, np.int64) if at.gathered else at.runs
     turns = in_turns(pack_tiles(low, order, taps), None if high is None else pack_tiles(high, order, taps),
                      (runs[:, None] + np.arange(steps) * 64).reshape(-1))
-    total = sum(part.sum(axis=1, dtype=np.int64) for part in (low, high) if part is not None)
+    # Modulo 2**32, as the bias.
+    total = sum(part.sum(axis=1, dtype=np.int32).astype(np.int64) for part in (low, high) if part is not None)
     sums = Scratch(np.dtype(np.uint8), (8704,))
     first, last = (at.x_rows[:, 0], at.x_rows[:, 15]) if at.gathered else (at.starts, at.starts + 15 * at.stride)
     image, count = p.band(1, first[::2], last[1::2], BLOCK // (32 * steps * 64 * taps), ROOM - sums.size - BLOCK * at.gathered,

@@ -47,11 +47,10 @@ def split_weights(w: np.ndarray, w_zero: int) -> tuple[np.ndarray, np.ndarray | 
     """w - w_zero as a + b in int8; b is None when one byte is enough."""
     if w.dtype == np.int8 and w_zero == 0:
         return w, None
-    if w.size and -128 <= int(w.min()) - w_zero and int(w.max()) - w_zero <= 127:
-        return (w.view(np.uint8) - np.uint8(w_zero & 255)).view(np.int8), None  # modulo 256, and the result fits a byte
-    v = w.astype(np.int16) - np.int16(w_zero)
-    a = np.clip(v, -128, 127)
-    return a.astype(np.int8), (v - a).astype(np.int8)
+    w, zero = (w, w_zero) if w.dtype == np.uint8 else (w.view(np.uint8) ^ 128, w_zero + 128)
+    inside = np.clip(w, max(zero - 128, 0), min(zero + 127, 255))  # differences modulo 256: what they stand for fits a byte
+    a, b = (inside - np.uint8(zero)).view(np.int8), (w - inside).view(np.int8)
+    return a, b if b.any() else None
 
 
 def in_turns(low: np.ndarray, high: np.ndarray | None, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -150,7 +149,7 @@ def conv_gemm_int(name: str, product: Callable[[Call], Product], fits: Callable[
             turns = in_turns(pack_quads(low, p.groups, nr, runs.size),
                              None if high is None else pack_quads(high, p.groups, nr, runs.size),
                              (runs[:, None] + np.arange(0, k, 4)).reshape(-1))
-            total = sum(part.sum(axis=1, dtype=np.int64) for part in (low, high) if part is not None)
+            total = sum(part.sum(axis=1, dtype=np.int32).astype(np.int64) for part in (low, high) if part is not None)
             bias = wrapped(p.bias.astype(np.int64) - (x_zero + 128 * signed) * total)
             multiplier, shift = scales(call)
             return (p.x, image, *p.edges, x_zero & 255, *turns,

@@ -50,6 +50,8 @@ ABI = "5"  # part of every cache key: raise it when the record or the entry chan
 def kind(arg: Arg) -> str:
     """The type of one argument as text: `int8[4]` for an array, `own int8[4]` for one of each thread's own, `int64`,
     `float32` or `float64` for a number."""
+    if type(arg) is int:
+        return "int64"
     if isinstance(arg, (Slot, Scratch, np.ndarray)):
         return f"{'own ' * isinstance(arg, Scratch)}{_name(arg.dtype)}[{len(arg.shape)}]"
     if isinstance(arg, np.float32):
@@ -66,7 +68,9 @@ def words(args: Sequence[Arg], address: Callable[[Any], int], units: int) -> np.
     """The record: `address` tells where an array lies; for a scratch, where the first thread's is, or how far into ROOM."""
     row: list[int] = []
     for arg in args:
-        if isinstance(arg, Scratch):
+        if type(arg) is int:  # most are
+            row.append(arg)
+        elif isinstance(arg, Scratch):
             row += [address(arg), arg.size, *arg.shape]
         elif isinstance(arg, (Slot, np.ndarray)):
             row += [address(arg), *arg.shape]
@@ -88,36 +92,48 @@ def answers(run: Callable[..., Any]) -> bool:
 
 
 # ------------------------------------------------------------------------------------------------ the key of the cache
-def fingerprint(function: Callable[..., Any], seen: set[Any] | None = None) -> str:
+def fingerprint(function: Callable[..., Any]) -> str:
     """All that a compiled body depends on: its byte code, and every function and constant that it reaches."""
-    seen = set() if seen is None else seen
-    if function in seen:
-        return "again"
-    seen.add(function)
+    numbers, reached, parts = {function: 0}, [function], []
+    for one in reached:  # which grows meanwhile
+        text, others = _own(one)
+        for other in others:
+            if other not in numbers:
+                numbers[other] = len(numbers)
+                reached.append(other)
+        parts.append(f"{text} {[numbers[other] for other in others]}")
+    return digest("\n".join(parts).encode()).hex()
+
+
+@cache
+def _own(function: Callable[..., Any]) -> tuple[str, tuple[Callable[..., Any], ...]]:
+    """A function by itself, and the functions that it names."""
+    others: list[Callable[..., Any]] = []
     parts = [repr(getattr(function, "__instruction__", ""))]
     if hasattr(function, "__microkernel__"):
         parts.append(_vocabulary())
     if not hasattr(function, "__instruction__"):
-        parts.append(_text(function.__code__, seen))
-        parts += [f"{name} {_text(value, seen)}" for name, value in sorted(_reached(function).items())]
-    return digest(repr(parts).encode()).hex()
+        parts.append(_text(function.__code__, others))
+        parts += [f"{name} {_text(value, others)}" for name, value in sorted(_reached(function).items())]
+    return digest(repr(parts).encode()).hex(), tuple(others)
 
 
-def _text(value: Any, seen: set[Any]) -> str:
-    """A value as text that is the same in every process: no addresses in it, and sets in order."""
+def _text(value: Any, others: list[Callable[..., Any]]) -> str:
+    """A value as text that is the same in every process: no addresses in it, and sets in order. Functions go to `others`."""
     if isinstance(value, python.FunctionType):
-        return fingerprint(value, seen)
+        others.append(value)
+        return "function"
     if isinstance(value, python.CodeType):
         names = (value.co_varnames, value.co_names, value.co_freevars)
-        return f"{value.co_code.hex()} {names} {_text(value.co_consts, seen)}"
+        return f"{value.co_code.hex()} {names} {_text(value.co_consts, others)}"
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape} {digest(value.tobytes()).hex()}"
     if isinstance(value, dict):
-        return repr([(repr(k), _text(v, seen)) for k, v in value.items()])
+        return repr([(repr(k), _text(v, others)) for k, v in value.items()])
     if isinstance(value, (tuple, list)):
-        return repr([_text(v, seen) for v in value])
+        return repr([_text(v, others) for v in value])
     if isinstance(value, (set, frozenset)):
-        return repr(sorted(_text(v, seen) for v in value))
+        return repr(sorted(_text(v, others) for v in value))
     return getattr(value, "__name__", None) or repr(value)
 
 
@@ -310,7 +326,7 @@ _LOCK = threading.RLock()  # neither the compiler nor the loader takes two threa
 
 def address_of(kernel: Kernel, args: Sequence[Arg]) -> int:
     """The native function for a kernel and the types of these arguments: from memory, the cache folder, or the compiler."""
-    kinds = tuple(kind(a) for a in args)
+    kinds = tuple(map(kind, args))
     found = _addresses.get((kernel.run, kinds))
     if found is None:
         key = text_key(f"{fingerprint(kernel.run)} {kinds}")

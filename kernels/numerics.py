@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinyinterp.errors import QuantError
-from tinyinterp.schema import Activation, Padding
+from tinyinterp.schema import Activation, Padding, TensorType
 
 from .contract import BUILTIN, DELEGATE, REFERENCE, Call, Operand
 from .machine import f32, inline, rint, round_away64
@@ -27,6 +27,7 @@ from .machine import f32, inline, rint, round_away64
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 FLOAT_MAX = float(np.finfo(np.float32).max)
 RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "int32": (INT32_MIN, INT32_MAX)}
+_RANGES = {TensorType[name.upper()]: ends for name, ends in RANGES.items()}
 
 
 # ------------------------------------------------------------------------------------------- before the first invoke
@@ -50,7 +51,7 @@ def quantize_multipliers(reals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def type_range(operand: Operand) -> tuple[int, int]:
     """The least and the greatest value of an integer tensor's type."""
-    return RANGES[operand.dtype.name]
+    return _RANGES[operand.type]
 
 
 BOUNDS = {Activation.NONE: (-math.inf, math.inf), Activation.RELU: (0.0, math.inf), Activation.RELU_N1_TO_1: (-1.0, 1.0),
@@ -104,7 +105,7 @@ def channel_scales(w: Operand, channels: int) -> np.ndarray:
     scales = np.asarray(w.quantization.scale, np.float32)
     if len(scales) not in (1, channels):
         raise QuantError(f"tensor {w.index} '{w.name}' has {len(scales)} scales for {channels} channels")
-    return np.broadcast_to(scales, (channels,))
+    return scales if len(scales) == channels else np.full(channels, scales[0], np.float32)
 
 
 def product_scales(call: Call, x: Operand, w: Operand, channels: int) -> tuple[np.ndarray, np.ndarray]:

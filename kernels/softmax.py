@@ -121,7 +121,7 @@ def table_args(call: Call, params: None) -> tuple[Arg, ...]:
     if call.output.type == TensorType.INT8:
         output_near(call, 1 / 256, -128)
     step = f32(-call.input(0).scale * f32(call.options.beta))
-    table = np.array([expf(f32(step * f32(d))) for d in range(256)], np.float32)
+    table = np.array([expf(v) for v in step * np.arange(256, dtype=np.float32)], np.float32)
     lo, hi = type_range(call.output)
     return x, table, call.output.scale, call.output.zero_point, lo, hi, y
 

@@ -143,7 +143,7 @@ def depthwise_8bit(is_8bit: Callable[[Call], bool]) -> Maker:
             packed = [pack_window(low, take[:single]).reshape(-1)]
             if high is not None:
                 packed += [np.stack([pack_window(v, take[single:]) for v in (low, high)], axis=1).reshape(-1)]
-            total = weights(call).astype(np.int64).sum(axis=(0, 1)) - zero_of(call) * kh * kw
+            total = weights(call).sum(axis=(0, 1), dtype=np.int64) - zero_of(call) * kh * kw
             bias = np.asarray(bias_or_zeros(call, channels, np.int32)).astype(np.int64) - (x.zero_point + 128 * signed) * total
             multiplier, shift = product_scales(call, x, w, channels)
             outside = np.full(channels + 64, x.zero_point, x.dtype)
@@ -217,6 +217,9 @@ def bounded(call: Call) -> bool:
     multiplier, _ = product_scales(call, call.input(0), call.input(1), call.input(0).shape[3])
     if multiplier.dtype.kind != "f":
         return True
-    bias = np.asarray(bias_or_zeros(call, call.input(0).shape[3], np.int32)).astype(np.int64)
-    most = np.abs(weights(call).astype(np.int64) - zero_of(call)).sum(axis=(0, 1)) * 255 + np.abs(bias)
-    return bool((np.minimum(most, 2**31) * multiplier.astype(np.float64) < 2**30).all())
+    bias = np.abs(np.asarray(bias_or_zeros(call, call.input(0).shape[3], np.int32)).astype(np.int64))
+    w, scale = weights(call), multiplier.astype(np.float64)
+    if ((w.shape[0] * w.shape[1] * 255 * 255 + bias) * scale < 2**30).all():  # whatever the weights
+        return True
+    most = np.abs(w.astype(np.int64) - zero_of(call)).sum(axis=(0, 1)) * 255 + bias
+    return bool((np.minimum(most, 2**31) * scale < 2**30).all())

@@ -35,6 +35,8 @@ class TensorType(IntEnum):
     FLOAT8_E4M3FN = 21
     FLOAT8_E5M2 = 22
 
+    __hash__ = int.__hash__  # IntEnum's is written in Python
+
     @property
     def numpy(self) -> np.dtype[Any] | None:
         """The one natural NumPy dtype, or None: strings, resources, packed and exotic floating types have none."""

@@ -221,8 +221,7 @@ class _State:
         for operand, shape in zip(call.outputs, shapes):
             self.shapes[operand.index] = _checked(call, operand, tuple(int(d) for d in shape))
         outputs = tuple(replace(o, shape=self.shapes[o.index], dynamic=o.index in self.dynamic) for o in call.outputs)
-        call = replace(call, outputs=outputs)
-        call = replace(call, numerics=self._numerics(op, call))
+        call = self._in_numerics(op, replace(call, outputs=outputs, numerics=DELEGATE))
         if call.numerics == DELEGATE:
             call = self._merged(call)
             op = self.graph.operators[call.index].op or op
@@ -243,19 +242,16 @@ class _State:
             return None
         return step
 
-    def _numerics(self, op: Op, call: Call) -> str:
-        """Which of the three arithmetics one operator runs in."""
-        if self.numerics == REFERENCE:
-            return REFERENCE
+    def _in_numerics(self, op: Op, call: Call) -> Call:
+        """The call, which says `delegate`, in that one of the three arithmetics that it runs in."""
         if self.numerics == "default":
-            call = replace(call, numerics=DELEGATE)
-            return DELEGATE if op.delegated(call) else BUILTIN
+            return call if op.delegated(call) else replace(call, numerics=BUILTIN)
         # Without the delegate the official floats change from build to build: the reference stands in, as documented.
         taken = any(o is not None and o.type == TensorType.FLOAT32 for o in call.inputs)  # not always the first: shapes, axes
         plain = taken and all(o.type == TensorType.FLOAT32 for o in call.outputs[:1])
         # BUILTIN_REF lacks a few ops altogether.
         known = any(isinstance(k, Kernel) and REFERENCE in k.numerics for k in op.kernels)
-        return REFERENCE if plain and known else BUILTIN
+        return replace(call, numerics=REFERENCE if self.numerics == REFERENCE or (plain and known) else BUILTIN)
 
     def _merged(self, call: Call) -> Call:
         """The call, merged with the operator before it where the delegate does so."""
@@ -306,7 +302,7 @@ class _State:
         for kernel in op.offers(call):
             if kernel.host >= strings:
                 params = op.prepare(call)
-                args = tuple(_argument(a) for a in kernel.args(call, params))
+                args = tuple(map(_argument, kernel.args(call, params)))
                 return Step(call, op, kernel, args, int(kernel.split(call)))
         types = ", ".join("-" if x is None else x.type.name for x in call.inputs)
         raise UnsupportedOpError(f"{call.place}: no kernel takes inputs of type {types} and output "
@@ -331,8 +327,6 @@ def _checked(call: Call, operand: Operand, shape: Shape) -> Shape:
 
 def _argument(arg: Any) -> Arg:
     """Arrays contiguous, numbers plain."""
-    if isinstance(arg, (Slot, Scratch)):
-        return arg
     if isinstance(arg, np.ndarray):
         if arg.ndim == 0:
             raise ShapeError("a kernel argument has no dimensions")

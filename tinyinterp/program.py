@@ -116,7 +116,7 @@ class Segment:
         if jit.DISABLED or any(s.kernel.host for s in plan.steps):
             self.calls = [(i, i, self._arrays(i, s)) for i, s in enumerate(plan.steps) if jit.DISABLED or s.kernel.host]
         host = {i for _, i, _ in self.calls}
-        alone = sum(map(_seconds, plan.steps)) < TOGETHER
+        alone = plan.threads == 1 or sum(map(_seconds, plan.steps)) < TOGETHER
         shared = [not alone and _shared(s, plan.threads) for s in plan.steps]
         for i, step in enumerate(plan.steps):
             if i in host:
