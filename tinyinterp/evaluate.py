@@ -13,7 +13,7 @@ import numpy as np
 from .errors import ValueDependentError
 from .kernels import jit
 from .kernels.contract import DELEGATE, Call, Scratch, Slot, Status
-from .kernels.micro.loop import DENORMALS_OFF, ROW, SYNC, assembly
+from .kernels.micro.loop import DENORMALS_OFF, RESULT, ROW, assembly
 
 if TYPE_CHECKING:
     from .lower import Step
@@ -23,18 +23,18 @@ ALIGNMENT = 64
 
 @cache
 def native_loop(part: str = "") -> Any:
-    """A function of `kernels/micro/loop.py`, of one address; it releases the GIL. Parts: "" runs `loop_words`; "_lead" does
-    so with the help of a team, "_serve" is a worker of one, "_stop" sends a team home."""
+    """A function of `kernels/micro/loop.py`, of one address; it releases the GIL. Parts: "" runs `loop_words`, "_serve" is
+    a worker of a team, "_stop" sends a team home."""
     symbol = f"tinyinterp_run_{jit.machine()[:16]}"
     text = assembly(symbol)
     jit.native(symbol, jit.text_key(text), "program loop", lambda: jit.emit(text))
     return jit.SIGNATURE(jit.address_of_symbol(symbol + part))
 
 
-def loop_words(table: np.ndarray, n: int, thread: int, threads: int, sync: np.ndarray) -> np.ndarray:
+def loop_words(table: np.ndarray, n: int, part: int, parts: int, result: np.ndarray) -> np.ndarray:
     """The one argument of the native loop, see `kernels/micro/loop.py`. It must outlive the call. The last word is for the
     mailbox of a team."""
-    return np.array([table.ctypes.data, n, thread, threads, sync.ctypes.data, 0], np.int64)
+    return np.array([table.ctypes.data, n, part, parts, result.ctypes.data, 0], np.int64)
 
 
 def aligned(size: int) -> np.ndarray:
@@ -64,8 +64,8 @@ def call_kernel(step: Step, arrays: Sequence[Any]) -> None:
         flags = DENORMALS_OFF if step.call.numerics == DELEGATE else 0
         table = np.array([jit.address_of(step.kernel, step.args), record.ctypes.data, flags, 0], np.int64)
         assert len(table) == ROW
-        sync = np.zeros(SYNC, np.int64)
-        words = loop_words(table, 1, 0, 1, sync)  # by name: another thread must not be given its memory during the call
+        result = np.zeros(RESULT, np.int64)
+        words = loop_words(table, 1, 0, 1, result)  # by name: another thread must not be given its memory during the call
         status = native_loop()(ctypes.c_void_p(words.ctypes.data))
     if status:
         raise failure(step.call, status)

@@ -132,7 +132,7 @@ def _empty(segment: Segment) -> Callable[[], object]:
 
 
 def _native(segment: Segment, table: np.ndarray, n: int) -> Callable[[], object]:
-    loop, words = native_loop(), loop_words(table, n, 0, 1, segment.sync)
+    loop, words = native_loop(), loop_words(table, n, 0, 1, segment.result)
     row = ctypes.c_void_p(words.ctypes.data)
     return lambda words=words: loop(row)  # type: ignore[misc]  # the words live as long as this does
 

@@ -22,7 +22,7 @@ from .evaluate import aligned, call_kernel, failure, loop_words, native_loop
 from .graph import Graph
 from .kernels import jit
 from .kernels.contract import DELEGATE, OBJECTS, Scratch, Slot
-from .kernels.micro.loop import BARRIER, DENORMALS_OFF, ROW, SHARED, SYNC
+from .kernels.micro.loop import DENORMALS_OFF, RESULT, ROW, SHARED
 from .kernels.rewrite import wanted
 from .lower import Plan, Shape, Step, lower, plan_of
 from .schema import TensorType
@@ -123,19 +123,14 @@ class Segment:
                 continue
             record = jit.words(step.args, self._address(i, step), step.units)
             self.records.append(record)
-            last = i + 1 == len(plan.steps) or i + 1 in host
             flags = (DENORMALS_OFF if step.call.numerics == DELEGATE else 0) | (SHARED if shared[i] else 0)
-            flags |= BARRIER if last or shared[i] or shared[i + 1] else 0
             self.table[i] = jit.address_of(step.kernel, step.args), record.ctypes.data, flags, 0
         self.runs = _runs(len(plan.steps), host)
-        self.barriers = {run: int(np.count_nonzero(self.table[run[0] : run[1], 2] & BARRIER)) for run in self.runs}
-        self.sync = aligned(SYNC * 8)[: SYNC * 8].view(np.int64)
+        self.result = np.zeros(RESULT, np.int64)
         self.threads = plan.threads if any(shared) else 1
-        # One row of words a thread, side by side: the leader's comes first.
-        self._words = [np.array([loop_words(self.table[a:], b - a, t, self.threads, self.sync) for t in range(self.threads)])
-                       for a, b in self.runs]
+        self._words = [loop_words(self.table[a:], b - a, 0, self.threads, self.result) for a, b in self.runs]
         self._calls = [ctypes.c_void_p(w.ctypes.data) for w in self._words]
-        self._loop, self._lead = native_loop(), native_loop("_lead")
+        self._loop = native_loop()
         jit.progress_done()
 
     def _address(self, i: int, step: Step) -> Any:
@@ -187,11 +182,8 @@ class Segment:
 
     def _native(self, k: int, workers: Workers | None) -> None:
         if workers and self.threads > 1:
-            self._words[k][:, 5] = workers.mailbox
-            status = self._lead(self._calls[k])
-        else:
-            status = self._loop(self._calls[k])
-        if status:
+            self._words[k][5] = workers.mailbox
+        if self._loop(self._calls[k]):
             self.fail(k)
 
     @property
@@ -201,7 +193,7 @@ class Segment:
 
     def fail(self, k: int) -> NoReturn:
         """Raises: ValueDependentError for the step of run k that left a status."""
-        raise failure(self.plan.steps[self.runs[k][0] + int(self.sync[9])].call, int(self.sync[8]))
+        raise failure(self.plan.steps[self.runs[k][0] + int(self.result[1])].call, int(self.result[0]))
 
     def __str__(self) -> str:
         lines = []

@@ -1,27 +1,30 @@
 """The loop that runs a program: one native call for all steps, written as LLVM assembly.
 
 `int64 run(int64 *call)` takes one argument, since every further one costs a caller in Python a tenth of a microsecond:
-the words (table, n, thread, threads, sync, mailbox). It walks n rows of four words:
+the words (table, n, part, parts, result, mailbox). It walks n rows of four words:
 
     address    of the kernel
     record     of its arguments
-    flags      1: the delegate's arithmetic, denormals count as zero; 2: shared among threads; 4: a barrier follows
+    flags      1: the delegate's arithmetic, denormals count as zero; 2: to be shared among threads
     (free)
 
-Threads run the same table side by side. A step that is not shared is thread 0's. A barrier is one atomic counter that
-only grows, so nothing has to be reset between invokes: `sync` holds the counter (word 0), the status and the step of the
-first failure (words 8, 9: a cache line of their own) and the counter's value at the start of this invoke (word 16).
-After a failure the remaining kernels are skipped, the barriers are not. MXCSR belongs to a thread: it is set on change
-only and the caller's value comes back at the end.
+and leaves status and step of the first failure in `result`. A step to be shared computes part `part` of `parts`, or, with
+a mailbox, all `parts` of them, together with the workers who listen there. Parts are tickets: the leader offers them, then
+takes them one by one like everybody else, and waits only for those that somebody has taken. So a worker that the system
+gives no core holds nobody up, and a short run does not wait for workers to wake. A ticket counts the parts that are left
+in its low bits and the offers above them, so that one from an earlier step can never be taken. MXCSR belongs to a thread:
+it is set on change only and the caller's value comes back at the end.
 """
 
 from __future__ import annotations
 
 import sys
 
-DENORMALS_OFF, SHARED, BARRIER = 1, 2, 4
+DENORMALS_OFF, SHARED = 1, 2
 ROW = 4
-SYNC = 24
+RESULT = 2  # words: status, step
+MAILBOX = 48  # words
+MOST = 256  # parts of a step
 
 _X86 = """
 define internal i32 @get_mode() {
@@ -64,21 +67,38 @@ entry:
   %table = load ptr, ptr %words
   %n.p = getelementptr i64, ptr %words, i64 1
   %n = load i64, ptr %n.p
-  %thread.p = getelementptr i64, ptr %words, i64 2
-  %thread = load i64, ptr %thread.p
-  %threads.p = getelementptr i64, ptr %words, i64 3
-  %threads = load i64, ptr %threads.p
-  %sync.p = getelementptr i64, ptr %words, i64 4
-  %sync = load ptr, ptr %sync.p
-  %status.p = getelementptr i64, ptr %sync, i64 8
-  %step.p = getelementptr i64, ptr %sync, i64 9
-  %base.p = getelementptr i64, ptr %sync, i64 16
-  %base = load i64, ptr %base.p
-  %single = icmp eq i64 %threads, 1
-  br i1 %single, label %clear, label %begin
+  %part.p = getelementptr i64, ptr %words, i64 2
+  %part = load i64, ptr %part.p
+  %parts.p = getelementptr i64, ptr %words, i64 3
+  %parts = load i64, ptr %parts.p
+  %result.p = getelementptr i64, ptr %words, i64 4
+  %result = load ptr, ptr %result.p
+  %step.p = getelementptr i64, ptr %result, i64 1
+  %box.p = getelementptr i64, ptr %words, i64 5
+  %box = load ptr, ptr %box.p
+  %sleepers.p = getelementptr i64, ptr %box, i64 SLEEPERS
+  %running.p = getelementptr i64, ptr %box, i64 RUNNING
+  %ticket.p = getelementptr i64, ptr %box, i64 TICKET
+  %done.p = getelementptr i64, ptr %box, i64 DONE
+  %offer.kernel = getelementptr i64, ptr %box, i64 OFFER
+  %offer.record = getelementptr i64, ptr %offer.kernel, i64 1
+  %offer.flags = getelementptr i64, ptr %offer.kernel, i64 2
+  %offer.parts = getelementptr i64, ptr %offer.kernel, i64 3
+  %offer.status = getelementptr i64, ptr %offer.kernel, i64 4
+  %team = icmp ne ptr %box, null
+  br i1 %team, label %ring, label %begin
 
-clear:
-  store atomic i64 0, ptr %status.p monotonic, align 8
+ring:
+  store i64 %parts, ptr %offer.parts
+  store atomic i64 0, ptr %offer.status monotonic, align 8
+  store atomic i64 1, ptr %running.p seq_cst, align 8
+  %bell = atomicrmw add ptr %box, i64 1 seq_cst
+  %sleepers = load atomic i64, ptr %sleepers.p seq_cst, align 8
+  %asleep = icmp ne i64 %sleepers, 0
+  br i1 %asleep, label %rouse, label %begin
+
+rouse:
+  call void @wake(ptr %box)
   br label %begin
 
 begin:
@@ -89,70 +109,84 @@ begin:
 
 head:
   %i = phi i64 [ 0, %begin ], [ %i.next, %tail ]
-  %mode = phi i32 [ %caller, %begin ], [ %mode.next, %tail ]
-  %arrived = phi i64 [ %base, %begin ], [ %arrived.next, %tail ]
+  %mode = phi i32 [ %caller, %begin ], [ %want, %tail ]
   %more = icmp slt i64 %i, %n
   br i1 %more, label %step, label %leave
 
 step:
   %row.i = mul i64 %i, 4
   %row = getelementptr i64, ptr %table, i64 %row.i
-  %flags.p = getelementptr i64, ptr %row, i64 2
-  %flags = load i64, ptr %flags.p
-  %shared = and i64 %flags, 2
-  %lone = icmp eq i64 %shared, 0
-  %other = icmp ne i64 %thread, 0
-  %not.mine = and i1 %lone, %other
-  %failed = load atomic i64, ptr %status.p monotonic, align 8
-  %dead = icmp ne i64 %failed, 0
-  %skip = or i1 %not.mine, %dead
-  br i1 %skip, label %sync.check, label %work
-
-work:
-  %daz = and i64 %flags, 1
-  %daz.on = icmp ne i64 %daz, 0
-  %want = select i1 %daz.on, i32 %mode.off, i32 %mode.on
-  %same = icmp eq i32 %want, %mode
-  br i1 %same, label %call, label %switch
-
-switch:
-  call void @set_mode(i32 %want)
-  br label %call
-
-call:
   %kernel.i = load i64, ptr %row
   %kernel = inttoptr i64 %kernel.i to ptr
   %record.p = getelementptr i64, ptr %row, i64 1
   %record = load i64, ptr %record.p
-  %share = select i1 %lone, i64 0, i64 %thread
-  %shares = select i1 %lone, i64 1, i64 %threads
-  %status = call i64 %kernel(i64 %record, i64 %share, i64 %shares)
-  %bad = icmp ne i64 %status, 0
-  br i1 %bad, label %fail, label %sync.check
+  %flags.p = getelementptr i64, ptr %row, i64 2
+  %flags = load i64, ptr %flags.p
+  %daz = and i64 %flags, 1
+  %daz.on = icmp ne i64 %daz, 0
+  %want = select i1 %daz.on, i32 %mode.off, i32 %mode.on
+  %same = icmp eq i32 %want, %mode
+  br i1 %same, label %ready, label %switch
 
-fail:
-  store i64 %i, ptr %step.p
-  store atomic i64 %status, ptr %status.p seq_cst, align 8
-  br label %sync.check
+switch:
+  call void @set_mode(i32 %want)
+  br label %ready
 
-sync.check:
-  %mode.next = phi i32 [ %mode, %step ], [ %want, %call ], [ %want, %fail ]
-  %barrier = and i64 %flags, 4
-  %has = icmp ne i64 %barrier, 0
-  %many = icmp sgt i64 %threads, 1
-  %wait = and i1 %has, %many
-  br i1 %wait, label %arrive, label %tail
+ready:
+  %share = and i64 %flags, 2
+  %shared = icmp ne i64 %share, 0
+  %together = and i1 %shared, %team
+  br i1 %together, label %offer, label %alone
 
-arrive:
-  %target = add i64 %arrived, %threads
-  %before = atomicrmw add ptr %sync, i64 1 seq_cst
-  br label %spin
+alone:
+  %mine = select i1 %shared, i64 %part, i64 0
+  %of = select i1 %shared, i64 %parts, i64 1
+  %status = call i64 %kernel(i64 %record, i64 %mine, i64 %of)
+  br label %check
 
-spin:
-  %turns = phi i64 [ 0, %arrive ], [ %turns.next, %again ]
-  %now = load atomic i64, ptr %sync acquire, align 8
-  %done = icmp sge i64 %now, %target
-  br i1 %done, label %tail, label %idle
+offer:
+  store i64 %kernel.i, ptr %offer.kernel
+  store i64 %record, ptr %offer.record
+  store i64 %flags, ptr %offer.flags
+  %before = load atomic i64, ptr %done.p acquire, align 8
+  %target = add i64 %before, %parts
+  %old = load atomic i64, ptr %ticket.p monotonic, align 8
+  %counted = add i64 %old, 1024
+  %first = add i64 %counted, %parts
+  store atomic i64 %first, ptr %ticket.p release, align 8
+  br label %take
+
+take:
+  %ticket = load atomic i64, ptr %ticket.p monotonic, align 8
+  %left = and i64 %ticket, 1023
+  %none = icmp eq i64 %left, 0
+  br i1 %none, label %wait, label %claim
+
+claim:
+  %fewer = sub i64 %ticket, 1
+  %exchange = cmpxchg ptr %ticket.p, i64 %ticket, i64 %fewer acq_rel monotonic
+  %got = extractvalue { i64, i1 } %exchange, 1
+  br i1 %got, label %do, label %take
+
+do:
+  %number = sub i64 %left, 1
+  %answer = call i64 %kernel(i64 %record, i64 %number, i64 %parts)
+  %wrong = icmp ne i64 %answer, 0
+  br i1 %wrong, label %tell, label %count
+
+tell:
+  store atomic i64 %answer, ptr %offer.status monotonic, align 8
+  br label %count
+
+count:
+  %finished = atomicrmw add ptr %done.p, i64 1 acq_rel
+  br label %take
+
+wait:
+  %turns = phi i64 [ 0, %take ], [ %turns.next, %again ]
+  %now = load atomic i64, ptr %done.p acquire, align 8
+  %all = icmp sge i64 %now, %target
+  br i1 %all, label %together.end, label %idle
 
 idle:
   call void @relax()
@@ -166,139 +200,152 @@ yield:
   br label %again
 
 again:
-  br label %spin
+  br label %wait
+
+together.end:
+  %said = load atomic i64, ptr %offer.status monotonic, align 8
+  br label %check
+
+check:
+  %outcome = phi i64 [ %status, %alone ], [ %said, %together.end ]
+  %bad = icmp ne i64 %outcome, 0
+  br i1 %bad, label %fail, label %tail
+
+fail:
+  store i64 %i, ptr %step.p
+  br label %leave
 
 tail:
-  %arrived.next = phi i64 [ %arrived, %sync.check ], [ %target, %spin ]
   %i.next = add i64 %i, 1
   br label %head
 
 leave:
+  %final = phi i64 [ 0, %head ], [ %outcome, %fail ]
+  store i64 %final, ptr %result
   call void @set_mode(i32 %caller)
-  %result = load atomic i64, ptr %status.p acquire, align 8
-  ret i64 %result
+  br i1 %team, label %rest, label %return
+
+rest:
+  store atomic i64 0, ptr %running.p release, align 8
+  br label %return
+
+return:
+  ret i64 %final
 }
 """
 
 
-# The mailbox of a team: word 0 counts jobs (workers wait on its low half), 1 is the job, 8 counts finished parts, 16 the
-# workers asleep, 24 says stop: each on a cache line of its own. A worker spins a while before it sleeps, since the next
-# invoke often follows at once; the leader waits for the last worker to be through, so a job's memory may go when it returns.
+# A worker looks for tickets. While a run goes on it does nothing else, but gives its core away now and then; after one it
+# spins a while, since the next often follows at once, then sleeps until the bell (word 0) changes. It touches what belongs
+# to a run only while it holds a ticket, so the leader may return without a look at who is still awake.
 _TEAM = """
-define i64 @SYMBOL_lead(ptr %words) {
-entry:
-  %threads.p = getelementptr i64, ptr %words, i64 3
-  %threads = load i64, ptr %threads.p
-  %sync.p = getelementptr i64, ptr %words, i64 4
-  %sync = load ptr, ptr %sync.p
-  %box.p = getelementptr i64, ptr %words, i64 5
-  %box = load ptr, ptr %box.p
-  %status.p = getelementptr i64, ptr %sync, i64 8
-  store atomic i64 0, ptr %status.p monotonic, align 8
-  %count = load atomic i64, ptr %sync monotonic, align 8
-  %base.p = getelementptr i64, ptr %sync, i64 16
-  store i64 %count, ptr %base.p
-  %job.p = getelementptr i64, ptr %box, i64 1
-  store ptr %words, ptr %job.p
-  %before = atomicrmw add ptr %box, i64 1 seq_cst
-  %sleepers.p = getelementptr i64, ptr %box, i64 16
-  %sleepers = load atomic i64, ptr %sleepers.p seq_cst, align 8
-  %asleep = icmp ne i64 %sleepers, 0
-  br i1 %asleep, label %wake, label %run
-
-wake:
-  call void @wake(ptr %box)
-  br label %run
-
-run:
-  %result = call i64 @SYMBOL(ptr %words)
-  %sequence = add i64 %before, 1
-  %workers = sub i64 %threads, 1
-  %target = mul i64 %sequence, %workers
-  %done.p = getelementptr i64, ptr %box, i64 8
-  br label %wait
-
-wait:
-  %turns = phi i64 [ 0, %run ], [ %turns.next, %again ]
-  %done = load atomic i64, ptr %done.p acquire, align 8
-  %through = icmp sge i64 %done, %target
-  br i1 %through, label %leave, label %idle
-
-idle:
-  call void @relax()
-  %turns.next = add i64 %turns, 1
-  %low = and i64 %turns.next, 1023
-  %tired = icmp eq i64 %low, 0
-  br i1 %tired, label %yield, label %again
-
-yield:
-  %y = call i32 @sched_yield()
-  br label %again
-
-again:
-  br label %wait
-
-leave:
-  ret i64 %result
-}
-
 define i64 @SYMBOL_stop(ptr %box) {
-  %stop.p = getelementptr i64, ptr %box, i64 24
+  %stop.p = getelementptr i64, ptr %box, i64 STOP
   store atomic i64 1, ptr %stop.p seq_cst, align 8
   %before = atomicrmw add ptr %box, i64 1 seq_cst
   call void @wake(ptr %box)
   ret i64 0
 }
 
-define i64 @SYMBOL_serve(ptr %mine) {
+define i64 @SYMBOL_serve(ptr %box) {
 entry:
-  %box = load ptr, ptr %mine
-  %number.p = getelementptr i64, ptr %mine, i64 1
-  %number = load i64, ptr %number.p
-  %job.p = getelementptr i64, ptr %box, i64 1
-  %done.p = getelementptr i64, ptr %box, i64 8
-  %sleepers.p = getelementptr i64, ptr %box, i64 16
-  %stop.p = getelementptr i64, ptr %box, i64 24
+  %sleepers.p = getelementptr i64, ptr %box, i64 SLEEPERS
+  %running.p = getelementptr i64, ptr %box, i64 RUNNING
+  %ticket.p = getelementptr i64, ptr %box, i64 TICKET
+  %done.p = getelementptr i64, ptr %box, i64 DONE
+  %stop.p = getelementptr i64, ptr %box, i64 STOP
+  %offer.kernel = getelementptr i64, ptr %box, i64 OFFER
+  %offer.record = getelementptr i64, ptr %offer.kernel, i64 1
+  %offer.flags = getelementptr i64, ptr %offer.kernel, i64 2
+  %offer.parts = getelementptr i64, ptr %offer.kernel, i64 3
+  %offer.status = getelementptr i64, ptr %offer.kernel, i64 4
+  %caller = call i32 @get_mode()
+  %mode.on = and i32 %caller, -32833
+  %mode.off = or i32 %caller, 32832
   br label %listen
 
 listen:
-  %seen = phi i64 [ 0, %entry ], [ %now, %work ]
-  br label %spin
+  %mode = phi i32 [ %caller, %entry ], [ %want, %count ]
+  br label %search
 
-spin:
-  %turns = phi i64 [ 0, %listen ], [ %turns.next, %idle ], [ 0, %sleep ]
-  %now = load atomic i64, ptr %box acquire, align 8
-  %same = icmp eq i64 %now, %seen
-  br i1 %same, label %wait, label %called
+search:
+  %turns = phi i64 [ 0, %listen ], [ 0, %claim ], [ %turns.next, %again ], [ 0, %sleep ]
+  %bell = load atomic i64, ptr %box seq_cst, align 8
+  %ticket = load atomic i64, ptr %ticket.p acquire, align 8
+  %left = and i64 %ticket, 1023
+  %none = icmp eq i64 %left, 0
+  br i1 %none, label %idle, label %claim
 
-wait:
-  %tired = icmp sgt i64 %turns, SPINS
-  br i1 %tired, label %sleep, label %idle
+claim:
+  %fewer = sub i64 %ticket, 1
+  %exchange = cmpxchg ptr %ticket.p, i64 %ticket, i64 %fewer acq_rel monotonic
+  %got = extractvalue { i64, i1 } %exchange, 1
+  br i1 %got, label %do, label %search
+
+do:
+  %kernel.i = load i64, ptr %offer.kernel
+  %kernel = inttoptr i64 %kernel.i to ptr
+  %record = load i64, ptr %offer.record
+  %flags = load i64, ptr %offer.flags
+  %parts = load i64, ptr %offer.parts
+  %daz = and i64 %flags, 1
+  %daz.on = icmp ne i64 %daz, 0
+  %want = select i1 %daz.on, i32 %mode.off, i32 %mode.on
+  %same = icmp eq i32 %want, %mode
+  br i1 %same, label %work, label %switch
+
+switch:
+  call void @set_mode(i32 %want)
+  br label %work
+
+work:
+  %number = sub i64 %left, 1
+  %answer = call i64 %kernel(i64 %record, i64 %number, i64 %parts)
+  %wrong = icmp ne i64 %answer, 0
+  br i1 %wrong, label %tell, label %count
+
+tell:
+  store atomic i64 %answer, ptr %offer.status monotonic, align 8
+  br label %count
+
+count:
+  %finished = atomicrmw add ptr %done.p, i64 1 acq_rel
+  br label %listen
 
 idle:
   call void @relax()
+  %running = load atomic i64, ptr %running.p seq_cst, align 8
+  %runs = icmp ne i64 %running, 0
   %turns.next = add i64 %turns, 1
-  br label %spin
+  br i1 %runs, label %patient, label %over
+
+patient:
+  %low = and i64 %turns.next, 1023
+  %tired = icmp eq i64 %low, 0
+  br i1 %tired, label %yield, label %again
+
+yield:
+  %y = call i32 @sched_yield()
+  br label %again
+
+over:
+  %stopped = load atomic i64, ptr %stop.p seq_cst, align 8
+  %stop = icmp ne i64 %stopped, 0
+  br i1 %stop, label %leave, label %still
+
+still:
+  %long = icmp sgt i64 %turns.next, SPINS
+  br i1 %long, label %sleep, label %again
+
+again:
+  br label %search
 
 sleep:
   %a = atomicrmw add ptr %sleepers.p, i64 1 seq_cst
-  %seen.low = trunc i64 %seen to i32
-  call void @doze(ptr %box, i32 %seen.low)
+  %bell.low = trunc i64 %bell to i32
+  call void @doze(ptr %box, i32 %bell.low)
   %b = atomicrmw sub ptr %sleepers.p, i64 1 seq_cst
-  br label %spin
-
-called:
-  %stopped = load atomic i64, ptr %stop.p seq_cst, align 8
-  %stop = icmp ne i64 %stopped, 0
-  br i1 %stop, label %leave, label %work
-
-work:
-  %job = load ptr, ptr %job.p
-  %offset = mul i64 %number, 6
-  %words = getelementptr i64, ptr %job, i64 %offset
-  %status = call i64 @SYMBOL(ptr %words)
-  %c = atomicrmw add ptr %done.p, i64 1 seq_cst
-  br label %listen
+  br label %search
 
 leave:
   ret i64 0
@@ -326,12 +373,13 @@ define internal void @doze(ptr %box, i32 %seen) {
   ret void
 }
 """
-SPINS = 2000  # about 50 us
-WORDS = 6  # of a call
+SPINS = 1000  # 50 to 100 us, by the processor's idea of a pause
+# Where things are in the mailbox, in words: each on a cache line of its own.
+PLACES = {"STOP": "1", "TICKET": "8", "DONE": "16", "RUNNING": "24", "SLEEPERS": "32", "OFFER": "40"}
 
 
 def assembly(symbol: str) -> str:
-    """The loop for this machine under a name, with `_lead`, `_serve` and `_stop` for teams of threads."""
+    """The loop for this machine under a name, with `_serve` and `_stop` for the workers of a team."""
     import platform  # 3 ms, and only here
 
     machine = platform.machine().lower()
@@ -339,4 +387,6 @@ def assembly(symbol: str) -> str:
     waiting = _FUTEX.replace("NUMBER", number) if number else _POLL
     x86 = machine in ("x86_64", "amd64")
     text = (_X86 if x86 else _OTHER) + _LOOP + _TEAM.replace("SPINS", str(SPINS)) + waiting
+    for name, place in PLACES.items():
+        text = text.replace(f"i64 {name}\n", f"i64 {place}\n")
     return text.replace("@SYMBOL", f"@{symbol}")

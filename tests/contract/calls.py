@@ -16,7 +16,7 @@ from tinyinterp.evaluate import loop_words, native_loop
 from tinyinterp.graph import link
 from tinyinterp.kernels import jit
 from tinyinterp.kernels.contract import BUILTIN, DELEGATE, REFERENCE, Call, Kernel, Op, Scratch, Slot
-from tinyinterp.kernels.micro.loop import DENORMALS_OFF, SHARED, SYNC
+from tinyinterp.kernels.micro.loop import DENORMALS_OFF, RESULT, SHARED
 from tinyinterp.lower import Step
 from tinyinterp.schema import Model, build, read
 
@@ -134,8 +134,8 @@ def run(step: Step, values: Mapping[int, np.ndarray], shares: Sequence[tuple[int
     table = np.array([jit.address_of(step.kernel, step.args), record.ctypes.data, flags, 0], np.int64)
     status = 0
     for thread, threads in shares:
-        sync = np.zeros(SYNC, np.int64)
-        words = loop_words(table, 1, thread, threads, sync)
+        result = np.zeros(RESULT, np.int64)
+        words = loop_words(table, 1, thread, threads, result)
         status = native_loop()(ctypes.c_void_p(words.ctypes.data)) or status
     kept = all(np.array_equal(np.frombuffer(np.ascontiguousarray(values[t]).tobytes(), np.uint8), memory[t])
                for t in memory if t not in outputs and t != over)
