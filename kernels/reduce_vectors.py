@@ -57,7 +57,7 @@ def summed(part: Callable[..., Any], tail: Callable[..., Any], output: str, numb
                 part(address(x) + first_of(table, at) * x.itemsize, address(table), n, address(sums) + (at - first) * 4, 0,
                      f32(1))
                 at += n
-            back(address(sums), address(y) + first * y.itemsize, address(p), last - first)
+            back(address(sums), address(y) + first * y.itemsize, address(p), last - first, 1, 0)
 
     return run
 

@@ -57,12 +57,12 @@ def along(formula: Callable[..., Any], rest: Callable[..., Any] | None, types: t
     last = run_of(rest, types[:1], (False,), types[1], others, lanes, x86) if rest else part
 
     def run(x: Any, p: Any, y: Any, begin: int, end: int) -> None:
-        part(address(x) + begin * x.itemsize, address(y) + begin * y.itemsize, address(p), end - begin)
+        part(address(x) + begin * x.itemsize, address(y) + begin * y.itemsize, address(p), end - begin, 1, 0)
 
     def run_blocks(x: Any, p: Any, q: Any, y: Any, begin: int, end: int) -> None:
         middle = blocks_end(x.size, block, begin, end)
-        part(address(x) + begin * x.itemsize, address(y) + begin * y.itemsize, address(p), middle - begin)
-        last(address(x) + middle * x.itemsize, address(y) + middle * y.itemsize, address(q), end - middle)
+        part(address(x) + begin * x.itemsize, address(y) + begin * y.itemsize, address(p), middle - begin, 1, 0)
+        last(address(x) + middle * x.itemsize, address(y) + middle * y.itemsize, address(q), end - middle, 1, 0)
 
     return run_blocks if rest else run
 
@@ -133,14 +133,19 @@ def across(turn: Callable[..., Any], formula: Any, rest: Callable[..., Any] | No
 
     def run(a: Any, b: Any, table: Any, p: Any, y: Any, begin: int, end: int) -> None:
         size, step_a, step_b = table[0, 0], table[1, 0] * a.itemsize, table[2, 0] * b.itemsize
+        outer = min(table.shape[1] - 1, 1)  # turns of the second loop are the microkernel's rows
+        together, row_a, row_b = table[0, outer], table[1, outer] * a.itemsize, table[2, outer] * b.itemsize
         row = begin // size
         first, at = begin - row * size, begin
         while at < end:
-            n = min(size - first, end - at)
+            n, rows = min(size - first, end - at), 1
+            if outer > 0 and n == size:
+                rows = min(together - row % together, (end - at) // size)
             part(address(a) + offset(row, table, 1) * a.itemsize + first * step_a,
-                 address(b) + offset(row, table, 2) * b.itemsize + first * step_b, address(y) + at * y.itemsize, address(p), n)
-            at += n
-            row += 1
+                 address(b) + offset(row, table, 2) * b.itemsize + first * step_b, address(y) + at * y.itemsize, address(p), n,
+                 rows, row_a, row_b)
+            at += n * rows
+            row += rows
             first = 0
 
     def run_blocks(a: Any, b: Any, table: Any, p: Any, q: Any, whole: int, y: Any, begin: int, end: int) -> None:
@@ -153,8 +158,9 @@ def across(turn: Callable[..., Any], formula: Any, rest: Callable[..., Any] | No
             from_b = address(b) + offset(row, table, 2) * b.itemsize
             to = address(y) + row * size * y.itemsize
             middle = min(max(whole, first), first + n)
-            part(from_a + first * step_a, from_b + first * step_b, to + first * y.itemsize, address(p), middle - first)
-            last(from_a + middle * step_a, from_b + middle * step_b, to + middle * y.itemsize, address(q), first + n - middle)
+            part(from_a + first * step_a, from_b + first * step_b, to + first * y.itemsize, address(p), middle - first, 1, 0, 0)
+            last(from_a + middle * step_a, from_b + middle * step_b, to + middle * y.itemsize, address(q), first + n - middle, 1,
+                 0, 0)
             at += n
             row += 1
             first = 0
@@ -180,10 +186,11 @@ OfP = Callable[[Any], Sequence[Any] | None]
 
 
 def binary(name: str, formula: Any, settle: Settle, numbers: OfP, numerics: frozenset[str], when: Callable[[Call], bool],
-           rest: tuple[Callable[..., Any], OfP] | None = None, turn: Callable[..., Any] = run_of, width: int = 1) -> Maker:
+           rest: tuple[Callable[..., Any], OfP] | None = None, turn: Callable[..., Any] = run_of, width: int = 1,
+           least: int = 1) -> Maker:
     """The kernel of a formula of two operands. `settle` is the definition's args; `numbers` makes its p the formula's.
     `rest`: the formula, and its numbers, of what the first p[-1] elements of a turn of the innermost loop leave. `turn`
-    makes the microkernel, of `width` elements for each 32 bits."""
+    makes the microkernel, of `width` elements for each 32 bits, for rows of `least` elements and more."""
 
     def make(call: Call) -> Kernel | None:
         if call.numerics not in numerics or not when(call) or not possible(call):
@@ -193,6 +200,9 @@ def binary(name: str, formula: Any, settle: Settle, numbers: OfP, numerics: froz
         if settled is None:
             return None
         assert isinstance(table, np.ndarray) and isinstance(p, np.ndarray)
+        longer, turns = (b, table) if rest else repeated(b, table)
+        if turns.shape[1] > 1 and turns[0, 0] < least:
+            return None
         repeats = bool(table[1, 0] == 0), bool(table[2, 0] == 0)
         types = call.input(0).dtype.name, call.input(1).dtype.name, call.output.dtype.name
         level, made = jit.level(), words(settled)
@@ -205,7 +215,6 @@ def binary(name: str, formula: Any, settle: Settle, numbers: OfP, numerics: froz
         def args(call: Call, params: Any) -> tuple[Arg, ...]:
             if rest:
                 return a, b, table, made, words(others), int(p[-1]), y
-            longer, turns = repeated(b, table)
             return a, longer, turns, made, y
 
         return Kernel(f"{name}_{LANES[level] * width}_{jit.isa()}", run, args, numerics, split=elements, in_place=True)

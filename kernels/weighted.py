@@ -69,7 +69,8 @@ def proved(y: np.ndarray, ratio_a: float, ratio_b: float, lo: int, hi: int) -> t
 def weighted(name: str, settle: Callable[[Call, Any], tuple[Arg, ...]], numbers: Callable[[Any], Any],
              numerics: frozenset[str]) -> Maker:
     """The kernel; `numbers` gives what the microkernel takes."""
-    make = binary(f"{name}_weighted", None, settle, numbers, numerics, is_8bit, turn=sum_of_bytes, width=4)
+    make = binary(f"{name}_weighted", None, settle, numbers, numerics, is_8bit, turn=sum_of_bytes, width=4,
+                  least=33)
 
     def on_x86(call: Call) -> Kernel | None:
         return None if jit.level() == "portable" else make(call)

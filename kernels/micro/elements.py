@@ -37,13 +37,20 @@ def types_of(code: Code, name: str, lanes: int) -> tuple[Any, Any]:
 @cache
 def run_of(formula: Callable[..., Any], inputs: tuple[str, ...], repeats: tuple[bool, ...], output: str, numbers: int,
            lanes: int, x86: bool) -> Callable[..., Any]:
-    """The microkernel of (x0, x1 …, y, p, n): addresses, p of int32 [numbers]."""
+    """The microkernel of (x0, x1 …, y, p, n, rows, steps): addresses, p of int32 [numbers]; n elements a row, and for each
+    operand the bytes from one row to the next."""
+    count = len(inputs)
 
-    @microkernel(*["int64"] * (len(inputs) + 3))
+    @microkernel(*["int64"] * (2 * count + 4))
     def run(code: Code, *arguments: Value) -> None:
-        *sources, y, p, n = arguments
+        (y, p, n, rows), steps = arguments[count : count + 4], arguments[count + 4 :]
         word = code.vector(code.I32, lanes)
         settled = [code.splat(code.load(p + 4 * k, code.I32), word) for k in range(numbers)]
+        whole = n / (UNROLLED * lanes) * (UNROLLED * lanes)
+        with code.loop(rows) as r:
+            row_of(code, [x + r * step for x, step in zip(arguments, steps)], y + r * n * SIZES[output], n, whole, settled)
+
+    def row_of(code: Code, sources: list[Value], y: Value, n: Value, whole: Value, settled: list[Value]) -> None:
         single = {i: one_of(code, sources[i], inputs[i], lanes) for i in range(len(inputs)) if repeats[i]}
 
         def read(i: int, at: Value, mask: Value | None) -> Value:
@@ -70,12 +77,18 @@ def run_of(formula: Callable[..., Any], inputs: tuple[str, ...], repeats: tuple[
                 else:
                     code.store_masked(value, where_v, mask)
 
-        with code.loop(n / (UNROLLED * lanes)) as i:
+        with code.loop(whole / (UNROLLED * lanes)) as i:
             turn(i * (UNROLLED * lanes), UNROLLED, None)
-        whole = n / (UNROLLED * lanes) * (UNROLLED * lanes)
-        with code.loop((n - whole + (lanes - 1)) / lanes) as i:
-            at = whole + i * lanes
-            turn(at, 1, code.first(n - at, lanes))
+        if SIZES[output] < 4:
+            with code.loop((n - whole + (lanes - 1)) / lanes) as i:
+                at = whole + i * lanes
+                turn(at, 1, code.first(n - at, lanes))
+            return
+        end = n / lanes * lanes
+        with code.loop((end - whole) / lanes) as i:
+            turn(whole + i * lanes, 1, None)
+        with code.when(code.less(end, n)):
+            turn(end, 1, code.first(n - end, lanes))
 
     return run
 

@@ -40,15 +40,18 @@ def products(code: Code, pairs: Value, weights: Value) -> Value:
 @cache
 def sum_of_bytes(formula: None, inputs: tuple[str, str], repeats: tuple[bool, bool], output: str, numbers: int, lanes: int,
                  x86: bool) -> Callable[..., Any]:
-    """The microkernel of (a, b, y, p, n): addresses; p of int32: fa and fb in one, wa and wb in one, c, low, high, more, lo,
-    hi."""
+    """The microkernel of (a, b, y, p, n, rows, steps of a and b): as those of `elements.py`; p of int32: fa and fb in one, wa
+    and wb in one, c, low, high, more, lo, hi."""
 
-    @microkernel(*["int64"] * 5)
-    def run(code: Code, a: Value, b: Value, y: Value, p: Value, n: Value) -> None:
+    @microkernel(*["int64"] * 8)
+    def run(code: Code, a: Value, b: Value, y: Value, p: Value, n: Value, rows: Value, step_a: Value, step_b: Value) -> None:
         word, byte = code.vector(code.I32, lanes), code.vector(code.I8, 4 * lanes)
         fine, whole, c, low, high, *ends = [code.splat(code.load(p + 4 * k, code.I32), word) for k in range(8)]
         zeros = code.constant(0, byte)
-        single = [code.opaque(code.splat(code.load(x, code.I8), byte)) if once else None for x, once in zip((a, b), repeats)]
+        done = n / (4 * lanes) * (4 * lanes)
+        rest = n - done
+        mask = code.first(rest, 4 * lanes) if lanes == 16 else None
+        cells = [code.cell(zeros) for _ in range(3)]
 
         def turn(values: list[Value]) -> Value:
             unsigned = [v ^ -128 for v in values] if output == "int8" else values
@@ -59,22 +62,23 @@ def sum_of_bytes(formula: None, inputs: tuple[str, str], repeats: tuple[bool, bo
                     sums.append((products(code, pairs, whole) + first) >> high)
             return packed(code, sums, ends, output == "int8", in_order=False)
 
-        with code.loop(n / (4 * lanes)) as i:
-            at = i * (4 * lanes)
-            code.store(turn([one or code.load(x + at, byte) for one, x in zip(single, (a, b))]), y + at)
-        done = n / (4 * lanes) * (4 * lanes)
-        rest = n - done
-        with code.when(code.less(code.constant(0), rest)):
-            if lanes == 16:
-                mask = code.first(rest, 4 * lanes)
-                code.store_masked(turn([one or code.load_masked(x + done, byte, mask) for one, x in zip(single, (a, b))]),
-                                  y + done, mask)
-            else:
-                cells = [code.cell(zeros) for _ in range(3)]
-                for cell, x, one in zip(cells, (a, b), single):
-                    if one is None:
-                        code.copy(cell.address, x + done, rest)
-                cells[2].set(turn([one or cell.get() for one, cell in zip(single, cells)]))
-                code.copy(y + done, cells[2].address, rest)
+        def row(a: Value, b: Value, y: Value) -> None:
+            single = [code.opaque(code.splat(code.load(x, code.I8), byte)) if once else None for x, once in zip((a, b), repeats)]
+            with code.loop(n / (4 * lanes)) as i:
+                at = i * (4 * lanes)
+                code.store(turn([one or code.load(x + at, byte) for one, x in zip(single, (a, b))]), y + at)
+            with code.when(code.less(code.constant(0), rest)):
+                if mask:
+                    code.store_masked(turn([one or code.load_masked(x + done, byte, mask) for one, x in zip(single, (a, b))]),
+                                      y + done, mask)
+                else:
+                    for cell, x, one in zip(cells, (a, b), single):
+                        if one is None:
+                            code.copy(cell.address, x + done, rest)
+                    cells[2].set(turn([one or cell.get() for one, cell in zip(single, cells)]))
+                    code.copy(y + done, cells[2].address, rest)
+
+        with code.loop(rows) as r:
+            row(a + r * step_a, b + r * step_b, y + r * n)
 
     return run
