@@ -2,7 +2,8 @@
 
     python -m benchmarks.arena [NETWORK or folder …]
 
-`ours`: default numerics on one thread, the kernels' own scratch included; `tensors` is the same without the scratch.
+`ours`: default numerics on one thread, with the scratch that kernels have in the arena; `tensors` is the same without it.
+`stack`: the most of a thread's stack that a kernel uses for its scratch; it is in no arena, here or there.
 `official`: its planner without delegates, tensors alone: the real one, as the addresses of its tensors tell, or where those
 cannot be seen the model of `benchmarks.official_arena` (last column: whether that gives the same size); `official, im2col` with
 what its optimised convolutions unroll. What its XNNPACK delegate keeps cannot be seen from outside.
@@ -42,6 +43,7 @@ def row_of(path: Path, threads: int = 1) -> Row:
     variables = sum(l.size for l in lives if l.key >= 0 and graph.tensors[l.key].is_variable)
     row: Row = {"ours": placed.size, "bound": placed.bound, "tensors": tensors.size, "tensors_bound": tensors.bound,
                 "variables": variables, "scratch": _scratch(lives), "steps": len(plan.steps)}
+    row["stack"] = max((sum(s.size for s, at in step.scratch if at >= 0) for step in plan.steps), default=0)
     blocks = arena(graph, plan)
     row |= {"official": size_of(blocks), "im2col": size_of(arena(graph, plan, im2col=True))}
     try:
@@ -81,11 +83,11 @@ def page(rows: dict[str, Row]) -> str:
     """The table in Markdown, the largest against the official one first."""
     measured = [(n, r) for n, r in rows.items() if "ours" in r]
     measured.sort(key=lambda entry: -entry[1]["ours"] / max(entry[1]["official"], 1))
-    head = ["network", "ours", "over the bound", "tensors", "scratch", "official", "ours / official", "official, im2col",
+    head = ["network", "ours", "over the bound", "tensors", "scratch", "stack", "official", "ours / official", "official, im2col",
             "model's"]
     return table(head, [
         [n, f"{r['ours']:,}", f"{r['ours'] / max(r['bound'], 1):.2f}", f"{r['tensors']:,}", f"{r['scratch']:,}",
-         f"{r['official']:,}", f"{r['ours'] / max(r['official'] + r['variables'], 1):.2f}", f"{r['im2col']:,}", r["checked"]]
+         f"{r['stack']:,}", f"{r['official']:,}", f"{r['ours'] / max(r['official'] + r['variables'], 1):.2f}", f"{r['im2col']:,}", r["checked"]]
         for n, r in measured])
 
 
