@@ -87,7 +87,8 @@ def page(rows: dict[str, Row]) -> str:
             "model's"]
     return table(head, [
         [n, f"{r['ours']:,}", f"{r['ours'] / max(r['bound'], 1):.2f}", f"{r['tensors']:,}", f"{r['scratch']:,}",
-         f"{r['stack']:,}", f"{r['official']:,}", f"{r['ours'] / max(r['official'] + r['variables'], 1):.2f}", f"{r['im2col']:,}", r["checked"]]
+         f"{r['stack']:,}", f"{r['official']:,}", f"{r['ours'] / max(r['official'] + r['variables'], 1):.2f}", f"{r['im2col']:,}",
+         r["checked"]]
         for n, r in measured])
 
 
