@@ -8,7 +8,7 @@ about another is a difference of two positions in the image. What is left are th
 `jmp [slot]`, and the slots stand at the image's end, for `place` to fill in.
 
     lines    "image 1"; a line for each symbol ("at <name> <offset>"), each slot of a C function ("c <name> <offset>") and
-             each slot of a place in the image ("here <target> <offset>"); "code <size>"
+             each word that holds the address of a place in it ("here <target> <offset>"); "code <size>"
     code     sections, stubs, slots
 
 Objects of other machines and systems, and whatever is not understood, are no images: LLVM's loader takes those.
@@ -30,7 +30,7 @@ MAGIC = b"image 1\n"
 _SECTION, _SYMBOL, _RELOCATION = Struct("<IIQQQQIIQQ"), Struct("<IBBHQQ"), Struct("<QQq")
 _RELA, _NOBITS, _UNWIND = 4, 8, 0x70000001  # kinds of section
 _WRITE, _ALLOC = 1, 2  # flags of a section
-_PC32, _PLT32, _PC64 = 2, 4, 24  # R_X86_64_…
+_64, _PC32, _PLT32, _PC64 = 1, 2, 4, 24  # R_X86_64_…
 _THROUGH_SLOT = (9, 41, 42)  # GOTPCREL, GOTPCRELX, REX_GOTPCRELX
 _STUB = b"\xff\x25\0\0\0\0\x66\x90"  # jmp [rip + distance], and a nop to fill eight bytes
 
@@ -71,7 +71,7 @@ class _Maker:
         self.offsets: dict[int, int] = {}  # section -> where it lies in the image
         self.bytes = bytearray()
         for i, (_, kind, flags, _, at, size, _, _, alignment, _) in enumerate(self.sections):
-            if flags & _ALLOC and not flags & _WRITE and kind != _UNWIND:
+            if flags & _ALLOC and (not flags & _WRITE or self._name(i) == ".data.rel.ro") and kind != _UNWIND:
                 if kind == _NOBITS:
                     raise _NotUnderstood("read-only memory without bytes")
                 self._align(max(alignment, 1))
@@ -82,13 +82,16 @@ class _Maker:
         self.slots: dict[str | int, int] = {}  # a C function, or a place in the image -> number of its slot
         self.wanted: list[tuple[int, str, int]] = []  # places that hold the distance to a slot: position, slot, addend
 
+    def _name(self, section: int) -> str:
+        return self._text(unpack_from("<H", self.object, 62)[0], self.sections[section][0])
+
     def _align(self, to: int) -> None:
         if to > mmap.PAGESIZE:
             raise _NotUnderstood("an alignment beyond a page")
         self.bytes += bytes(-len(self.bytes) % to)
 
     def image(self) -> bytes:
-        named = {}
+        named, places = {}, []  # places that hold an address in the image
         fixes: list[tuple[int, int, str | int, int]] = []
         for entry in self.sections:
             kind, at, size, link, target = entry[1], entry[4], entry[5], entry[6], entry[7]
@@ -119,12 +122,14 @@ class _Maker:
             elif kind in (_PC32, _PLT32, _PC64):
                 value = (self.stubs[symbol] if isinstance(symbol, str) else symbol) + addend - at
                 pack_into("<q" if kind == _PC64 else "<i", self.bytes, at, value)
+            elif kind == _64 and not isinstance(symbol, str):
+                places.append(f"here {symbol + addend} {at}")
             else:
                 raise _NotUnderstood(f"a relocation of kind {kind}")
         lines = [f"at {name} {offset}" for name, offset in named.items()]
         for symbol, number in self.slots.items():
             lines.append(f"{'c' if isinstance(symbol, str) else 'here'} {symbol} {first + 8 * number}")
-        return MAGIC + "\n".join([*lines, f"code {len(self.bytes)}\n"]).encode() + bytes(self.bytes)
+        return MAGIC + "\n".join([*lines, *places, f"code {len(self.bytes)}\n"]).encode() + bytes(self.bytes)
 
     def _slot(self, symbol: str | int) -> None:
         if isinstance(symbol, str) and not _c_function(symbol):

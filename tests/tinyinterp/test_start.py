@@ -201,7 +201,14 @@ def test_images_say_what_they_need() -> None:
         pytest.skip("kernels are no images here")
     text = """
     @table = internal constant [4 x i64] [i64 3, i64 5, i64 7, i64 11]
+    @rows = internal constant [2 x ptr] [ptr @table, ptr getelementptr (i64, ptr @table, i64 2)]
     declare float @expf(float)
+    define i64 @pointed(i64 %i) {
+      %p = getelementptr [2 x ptr], ptr @rows, i64 0, i64 %i
+      %row = load ptr, ptr %p
+      %v = load i64, ptr %row
+      ret i64 %v
+    }
     define i64 @pick(i64 %i) {
       %p = getelementptr [4 x i64], ptr @table, i64 0, i64 %i
       %v = load i64, ptr %p
@@ -218,6 +225,7 @@ def test_images_say_what_they_need() -> None:
     assert image.is_image(made) and b"\nc expf " in made
     at = image.place(made)
     assert [ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(at["pick"])(i) for i in range(4)] == [3, 5, 7, 11]
+    assert [ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(at["pointed"])(i) for i in range(2)] == [3, 7]
     got = ctypes.CFUNCTYPE(ctypes.c_float, ctypes.c_float)(at["twice"])(0.5)
     assert np.float32(got) == pytest.approx(float(np.exp(np.exp(0.5))), rel=1e-6)
     written = "@count = internal global i64 0\ndefine i64 @next() {\n %v = load i64, ptr @count\n %w = add i64 %v, 1\n" \
