@@ -24,12 +24,13 @@ import numpy as np
 from . import jit
 from .contract import ROOM, Arg, Call, Kernel, Maker, Scratch
 from .gemm import Product, padded_rows
-from .gemm_int import bounded, in_turns, known, panels_of, split_weights, wrapped
+from .gemm_int import best_tile, bounded, in_turns, known, panels_of, split_weights, wrapped
 from .machine import address, copy_bytes
 from .micro.gemm_amx import finish, gemm_amx, lane_order, tiles_off, tiles_on
 from .numerics import quantized_range
 
 BLOCK = 1 << 15  # bytes of pixels in a block
+EACH = 400  # cycles that 32 x 32 results take beside their products, about
 WASTE = 0.75  # the least share of a flat image that must be output pixels
 CONFIG = np.zeros(64, np.uint8)  # palette 1, eight tiles of 16 rows by 64 bytes
 CONFIG[0], CONFIG[16:32:2], CONFIG[48:56] = 1, 64, 16
@@ -65,8 +66,8 @@ def layout(p: Product) -> Layout:
         first = np.minimum(np.arange(0, ow, 16), ow - 16)
         pixel = (np.arange(n * oh)[:, None, None] * ow + first[:, None] + np.arange(16)).reshape(-1, 16)
         return _even(x_rows[pixel[:, 0]], y_rows[pixel], None, sw * c, runs, k)
-    first = np.minimum(np.arange(0, size, 16), size - 16)
-    pixel = first[:, None] + np.arange(16)
+    first = np.minimum(np.arange(0, size, 16), max(size - 16, 0))
+    pixel = np.minimum(first[:, None] + np.arange(16), size - 1)  # too few to fill a tile: the last one again
     return _even(first, y_rows[pixel], x_rows[pixel], -(-runs.size * k // 64) * 64, runs, k)
 
 
@@ -153,13 +154,14 @@ def conv_amx(name: str, product: Callable[[Call], Product], fits: Callable[[Call
             return None
         p, tail, signed = product(call), tails[call.numerics], call.input(0).dtype == np.int8
         channels, depth = p.w.shape[0], p.w[0].size
-        if p.groups > 1 or p.pixels < 16 or call.input(0).known is not None or (channels <= 16 and depth < 128):
+        if p.groups > 1 or call.input(0).known is not None:
             return None
         at = layout(p)
-        bytes_used = depth / (at.stride if at.gathered else at.runs.size * -(-at.k // 64) * 64)
-        if bytes_used < (0.4 if signed else 0.55) or not bounded(call, p, scales):  # most is padding: vpdpbusd is faster
-            return None
         pairs, panels = len(at.starts) // 2, -(-channels // 32)
+        steps = at.stride // 64 if at.gathered else at.runs.size * -(-at.k // 64)
+        cycles = EACH + pairs * (panels * (steps * 64 + EACH) + at.gathered * (at.runs.size * 800 + depth))
+        if cycles > best_tile(channels, p.pixels, depth, signed, "vnni")[2] or not bounded(call, p, scales):
+            return None  # few pixels, few channels, or steps half empty: vpdpbusd is faster
         by_panel = pairs < 2 * call.threads and panels > pairs
 
         def args(call: Call, params: None) -> tuple[Arg, ...]:

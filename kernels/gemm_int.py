@@ -23,15 +23,22 @@ from .gemm import BLOCK, Product, padded_rows
 from .machine import address
 from .numerics import quantized_range
 
-TILES = {"amx": ((64, 6), (32, 12), (16, 14)), "vnni": ((64, 6), (32, 12), (16, 14)), "avx512": ((32, 6), (16, 12)),
-         "avx2": ((8, 4),), "portable": ()}
+WIDE: dict[int, tuple[int, ...]] = {64: (6, 3, 2, 1), 32: (12, 6, 3, 1), 16: (14, 7, 4, 2, 1)}  # NR: MR
+TILES: dict[str, dict[int, tuple[int, ...]]] = {
+    "amx": WIDE, "vnni": WIDE, "avx512": {32: (6, 3, 1), 16: (12, 6, 3, 1)}, "avx2": {8: (4, 2, 1)}, "portable": {}}
 LANES = {"amx": 16, "vnni": 16, "avx512": 16, "avx2": 8}
 
 
-def best_columns(channels: int, level: str) -> int:
-    """NR for this many channels: wide is better, but not if more than an eighth of it is waste."""
-    waste = {nr: -(-channels // nr) * nr / channels for nr, _ in TILES[level]}
-    return max((nr for nr in waste if waste[nr] <= min(waste.values()) + 0.125), default=0)
+def best_tile(channels: int, pixels: int, depth: int, signed: bool, level: str) -> tuple[int, int, float]:
+    """(NR, MR, about how many cycles all tiles take): few pixels do not fill tall tiles, few channels no wide ones."""
+
+    def cost(nr: int, mr: int) -> float:
+        vectors = nr // LANES[level]
+        # Two products a cycle, each to be waited for five; int8 rows flip their signs first.
+        quad = max((mr * vectors + mr * signed) / 2, 1.25 if mr == 1 else 5)
+        return -(-channels // nr) * -(-pixels // mr) * (depth / 4 * quad + 3 * mr * vectors + 2 * mr + 35)
+
+    return min(((nr, mr, cost(nr, mr)) for nr, rows in TILES[level].items() for mr in rows), key=lambda t: t[2])
 
 
 def panels_of(values: np.ndarray, groups: int, nr: int) -> np.ndarray:
@@ -134,8 +141,7 @@ def conv_gemm_int(name: str, product: Callable[[Call], Product], fits: Callable[
         p, signed = product(call), call.input(0).dtype == np.int8
         if not bounded(call, p, scales):
             return None
-        nr = best_columns(p.w.shape[0] // p.groups, level)
-        mr = 1 if p.pixels == 1 else dict(TILES[level])[nr]
+        nr, mr, _ = best_tile(p.w.shape[0] // p.groups, p.pixels, p.w[0].size, signed, level)
         tiles = -(-p.pixels // mr)
         panels = p.groups * -(-(p.w.shape[0] // p.groups) // nr)
         by_panel = tiles < 4 * call.threads

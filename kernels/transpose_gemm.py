@@ -18,7 +18,8 @@ from . import jit
 from .contract import BUILTIN, DELEGATE, ROOM, Arg, Call, Kernel, Maker, Scratch
 from .gemm import BLOCK, LANES, Product, best_tile, pack_f32, padded_rows
 from .gemm_int import LANES as INT_LANES
-from .gemm_int import TILES, best_columns, pack_quads, panels_of, split_weights, wrapped
+from .gemm_int import best_tile as best_int_tile
+from .gemm_int import pack_quads, panels_of, split_weights, wrapped
 from .machine import address
 
 Args = Callable[[Call, None], tuple[Any, ...]]
@@ -212,8 +213,9 @@ def transpose_8bit(is_8bit: Callable[[Call], bool], settle: Args) -> Maker:
         most = w.size // channels * 255 * 255 + np.abs(bias.astype(np.int64))
         if most.max() >= 2**31 or (multiplier.dtype.kind == "f" and (most * multiplier.astype(np.float64)).max() >= 2**30):
             return None
-        nr = best_columns(channels, level)
-        mr, (sh, sw, top, left) = dict(TILES[level])[nr], strides
+        sh, sw, top, left = strides
+        nr, mr, _ = best_int_tile(channels, -(-call.output.size // (channels * sh * sw)), w.size // channels // (sh * sw),
+                                  signed, level)
         made = plan(call, (sh, sw, top, left), mr, False)
         weights = known.reshape(channels, -1)
         low, high = split_weights(weights, w_zero)
