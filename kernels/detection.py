@@ -105,7 +105,7 @@ def args(call: Call, params: None) -> tuple[Arg, ...]:
             zero, scale, shift, *o.scales, o.threshold, o.overlap,
             c, o.classes, o.classes_each, o.most, per_class, int(o.regular),
             Scratch(np.dtype("f4"), (n, 4)), Scratch(np.dtype("f4"), (n * c,)), Scratch(np.dtype("f4"), (n,)),
-            Scratch(np.dtype("i4"), (5, n)), Scratch(np.dtype("i4"), (n * min(o.classes_each, o.classes) + o.classes,)),
+            Scratch(np.dtype("i4"), (2, n)), Scratch(np.dtype("i4"), (n * min(o.classes_each, o.classes) + o.classes,)),
             Scratch(np.dtype("f4"), (2, room)), Scratch(np.dtype("i4"), (4, room)),
             *(y.view(*y.shape[1:]) if len(y.shape) > 1 else y.view() for y in call.outputs))
 
@@ -151,46 +151,50 @@ def overlap_of(corners: Any, i: Any, j: Any) -> Any:
 
 
 @inline
-def sort_down(values: Any, order: Any, spare: Any, n: Any) -> None:
-    """order[:n] by falling value; of equal ones the first stays first. Merges runs of 1, 2, 4 …"""
-    width = 1
-    while width < n:
-        for start in range(0, n, 2 * width):
-            i, middle, end = start, min(start + width, n), min(start + 2 * width, n)
-            j = middle
-            for k in range(start, end):
-                if i < middle and (j >= end or not values[order[j]] > values[order[i]]):
-                    spare[k] = order[i]
-                    i += 1
-                else:
-                    spare[k] = order[j]
-                    j += 1
-        for k in range(n):
-            order[k] = spare[k]
-        width *= 2
+def sift(values: Any, heap: Any, hole: Any, n: Any) -> None:
+    """heap[hole] down to where it belongs: the greatest value is on top, of equal ones the first."""
+    item = heap[hole]
+    while 2 * hole + 1 < n:
+        child = 2 * hole + 1
+        if child + 1 < n and ahead(values, heap[child + 1], heap[child]):
+            child += 1
+        if not ahead(values, heap[child], item):
+            break
+        heap[hole] = heap[child]
+        hole = child
+    heap[hole] = item
+
+
+@inline
+def ahead(values: Any, a: Any, b: Any) -> Any:
+    return values[a] > values[b] or (values[a] == values[b] and a < b)
 
 
 @inline
 def suppress(values: Any, corners: Any, threshold: Any, overlap: Any, limit: Any, lists: Any) -> Any:
-    """The indices of the boxes taken, best first, in lists[0]; gives how many. lists: [4 or more, B] int32."""
-    chosen, order, spare, alive = lists[0], lists[1], lists[2], lists[3]
-    n = 0
+    """The indices of the boxes taken, best first, in lists[0]; gives how many. A box is taken when it overlaps none of those
+    before it; few are looked at, so a heap gives them one by one. lists: [2, B] int32."""
+    chosen, heap, n = lists[0], lists[1], 0
     for i in range(len(values)):
         if values[i] >= threshold:
-            order[n] = i
-            alive[n] = 1
+            heap[n] = i
             n += 1
-    sort_down(values, order, spare, n)
+    for parent in range(n // 2 - 1, -1, -1):
+        sift(values, heap, parent, n)
     taken = 0
-    for i in range(n):
-        if taken >= limit:
-            break
-        if alive[i] != 0:
-            chosen[taken] = order[i]
+    while n > 0 and taken < limit:
+        box = heap[0]
+        n -= 1
+        heap[0] = heap[n]
+        sift(values, heap, 0, n)
+        free = True
+        for k in range(taken):
+            if overlap_of(corners, chosen[k], box) > overlap:
+                free = False
+                break
+        if free:
+            chosen[taken] = box
             taken += 1
-            for j in range(i + 1, n):
-                if alive[j] != 0 and overlap_of(corners, order[i], order[j]) > overlap:
-                    alive[j] = 0
     return taken
 
 
