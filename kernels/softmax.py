@@ -36,6 +36,7 @@ from .delegate import shaped
 from .fixed_point import exp_on_negative_values, leading_zeros, reciprocal
 from .float_math import HALF, LOG2E, ONE, ZERO, C
 from .lanes import REGISTERS, sum_of_exponentials
+from .lut import round_half_away
 from .machine import bits, expf, f32, fma, from_bits, inline, round_away, u32
 from .numerics import (
     INT32_MAX,
@@ -49,7 +50,7 @@ from .numerics import (
 )
 from .runs import byte_lanes, words
 from .softmax_builtin import softmax_float_builtin
-from .softmax_rows import rows_of_bytes, rows_of_floats
+from .softmax_rows import pairs_of_bytes, rows_of_bytes, rows_of_floats, short_rows_of_bytes
 
 
 # ---------------------------------------------------------------------------------------------------------- shapes
@@ -115,15 +116,15 @@ def reference_args(call: Call, params: None) -> tuple[Arg, ...]:
     return x, multiplier, shift, farthest, 16 if call.output.type == TensorType.INT16 else 8, lo, hi, y
 
 
-def table_args(call: Call, params: None) -> tuple[Arg, ...]:
+def table_args(call: Call, params: None) -> tuple[Any, ...]:
     """The table: exp(-beta * scale * d) for a difference d of 0 to 255."""
     x, y = matrices(call)
     if call.output.type == TensorType.INT8:
         output_near(call, 1 / 256, -128)
     step = f32(-call.input(0).scale * f32(call.options.beta))
     table = np.array([expf(v) for v in step * np.arange(256, dtype=np.float32)], np.float32)
-    lo, hi = type_range(call.output)
-    return x, table, call.output.scale, call.output.zero_point, lo, hi, y
+    zero = 0 if call.output.type == TensorType.UINT8 else call.output.zero_point
+    return x, table, call.output.scale, zero, *type_range(call.output), y
 
 
 def vector_args(call: Call, params: None) -> tuple[Arg, ...]:
@@ -133,8 +134,25 @@ def vector_args(call: Call, params: None) -> tuple[Arg, ...]:
 
 def byte_args(call: Call, params: None) -> tuple[Arg, ...]:
     """The same with its numbers as words, and 256 bytes."""
+    x, table, *numbers, y = table_args(call, params)
+    return x, table, words(numbers), Scratch(np.dtype(np.uint8), (256,)), y
+
+
+def short_args(call: Call, params: None) -> tuple[Arg, ...]:
+    """The same with room for the exponentials of a row in each lane, and a vector more."""
+    x, table, p, _, y = byte_args(call, params)
+    return x, table, p, Scratch(np.dtype(np.float32), (depth(call) + 1, byte_lanes()[0])), y
+
+
+def pair_args(call: Call, params: None) -> tuple[Arg, ...]:
+    """The definition's answers for each distance of two bytes: of the greater, then of the other, [2, 256]."""
     x, table, scale, zero, lo, hi, y = table_args(call, params)
-    return x, table, words((scale, zero, lo, hi)), Scratch(np.dtype(np.uint8), (256,)), y
+    with np.errstate(all="ignore"):
+        inverse = ONE / ((table[0] + table) * scale)
+        p = np.stack((table[0] * inverse, table * inverse))
+        p[~(p < f32(2147483648.0))] = -2147483648.0
+        whole = np.trunc(p + HALF) if call.output.type == TensorType.UINT8 else round_half_away(p)
+        return x, np.clip(whole.astype(np.int64) + zero, lo, hi).astype(call.output.dtype), y
 
 
 def interpolated(function: Callable[[float], float], least: float, step: float) -> np.ndarray:
@@ -318,19 +336,27 @@ def float_rows(call: Call) -> Kernel | None:
     return Kernel(f"softmax_float32_delegate_{lanes}_{jit.isa()}", rows_of_floats(lanes), vector_args, split=rows, in_place=True)
 
 
-SHORT = 8  # a row of fewer bytes takes up to three times as long in vectors as in plain loops, one of 16 two thirds
+SHORT, MIDDLE = 16, 32  # a few rows below SHORT are faster in plain loops; many up to MIDDLE side by side
 
 
 def byte_rows(call: Call) -> Kernel | None:
     """8 bits to the same type in the builtin's numerics."""
     if call.numerics != BUILTIN or not from_8bit(call) or call.output.type != call.input(0).type or not rows(call):
         return None
-    if jit.DISABLED or jit.level() == "portable" or call.output.shape[-1] < SHORT:
+    if jit.DISABLED or jit.level() == "portable":
         return None
     lanes, at_once = byte_lanes()
-    signed = call.output.type == TensorType.INT8
+    signed, name = call.output.type == TensorType.INT8, f"softmax_{call.output.dtype}"
+    if depth(call) == 2 and (at_once or rows(call) >= 128):
+        run = pairs_of_bytes(4 * lanes, at_once, signed)
+        return Kernel(f"{name}_pairs_{4 * lanes}_{jit.isa()}", run, pair_args, split=rows, in_place=True)
+    if 4 <= depth(call) <= MIDDLE and rows(call) >= lanes // 4:
+        run = short_rows_of_bytes(lanes, signed, not signed)
+        return Kernel(f"{name}_rows_{lanes}_{jit.isa()}", run, short_args, split=rows, in_place=True)
+    if depth(call) < SHORT:
+        return None
     run = rows_of_bytes(lanes, at_once, signed, not signed)
-    return Kernel(f"softmax_{call.output.dtype}_table_{4 * lanes}_{jit.isa()}", run, byte_args, split=rows, in_place=True)
+    return Kernel(f"{name}_table_{4 * lanes}_{jit.isa()}", run, byte_args, split=rows, in_place=True)
 
 
 def from_8bit(call: Call) -> bool:

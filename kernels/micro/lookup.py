@@ -46,15 +46,7 @@ def table_of_bytes(lanes: int, at_once: bool) -> Callable[..., Any]:
 def through(code: Code, x: Value, table: Value, y: Value, n: Value, lanes: int, at_once: bool,
             place_of: Callable[[Any], Any]) -> None:
     """y[i] = table[place_of(x[i])]; `place_of` works on vectors and on single bytes."""
-    byte = code.vector(code.I8, lanes)
-    parts = [code.load(table + 64 * k, byte) for k in range(4)] if at_once else differences(code, table, lanes)
-
-    def answers(places: Value) -> Value:
-        if not at_once:
-            return through_rows(code, places, parts)
-        low, high = (code.call("llvm.x86.avx512.vpermi2var.qi.512", byte, parts[k], places, parts[k + 1]) for k in (0, 2))
-        return code.select(code.less(places, code.constant(0, byte)), high, low)
-
+    byte, answers = code.vector(code.I8, lanes), looking(code, table, lanes, at_once)
     whole = n / lanes * lanes
     with code.loop(n / lanes) as i:
         code.store(answers(place_of(code.load(x + i * lanes, byte))), y + i * lanes)
@@ -66,6 +58,20 @@ def through(code: Code, x: Value, table: Value, y: Value, n: Value, lanes: int, 
             with code.loop(n - whole) as i:
                 place = code.convert(place_of(code.load(x + whole + i, code.I8)), code.I64, signed=False)
                 code.store(code.load(table + place, code.I8), y + whole + i)
+
+
+def looking(code: Code, table: Value, lanes: int, at_once: bool) -> Callable[[Any], Any]:
+    """A vector of places to their answers."""
+    byte = code.vector(code.I8, lanes)
+    parts = [code.load(table + 64 * k, byte) for k in range(4)] if at_once else differences(code, table, lanes)
+
+    def answers(places: Value) -> Value:
+        if not at_once:
+            return through_rows(code, places, parts)
+        low, high = (code.call("llvm.x86.avx512.vpermi2var.qi.512", byte, parts[k], places, parts[k + 1]) for k in (0, 2))
+        return code.select(code.less(places, code.constant(0, byte)), high, low)
+
+    return answers
 
 
 def differences(code: Code, table: Value, lanes: int) -> list[Value]:

@@ -1,4 +1,4 @@
-"""SOFTMAX of rows: float32 in the delegate's order, 8 bits by the builtin's table, in vectors.
+"""SOFTMAX of rows: float32 in the delegate's order, in vectors.
 
     m = max x;  y = e**(x - m);  y = y * (1 / sum y)
 
@@ -13,9 +13,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..machine import microkernel
-from .elements import packed
-from .formulas import as_floats, cut_off
-from .lookup import through
 
 if TYPE_CHECKING:
     from .vectors import Code, Value
@@ -103,58 +100,3 @@ def softmax_row(lanes: int) -> Callable[..., Any]:
             code.store_masked(code.load_masked(y + tail, kind, mask) * share, y + tail, mask)
 
     return row
-
-
-def greatest(code: Code, x: Value, n: Value, lanes: int, signed: bool) -> Value:
-    """The greatest of n bytes, as a byte. Vectors may overlap, the last one does."""
-    byte = code.vector(code.I8, lanes)
-    whole, one = code.cell(code.constant(-128 if signed else 0, byte)), code.cell(code.constant(-128 if signed else 0, code.I8))
-    with code.either(code.less(n, code.constant(lanes))) as (few, many):
-        with few:
-            with code.loop(n) as i:
-                one.set(code.most(code.load(x + i, code.I8), one.get(), signed))
-        with many:
-            with code.loop((n + (lanes - 1)) / lanes) as i:
-                at = code.least(i * lanes, n - lanes)
-                whole.set(code.most(code.load(x + at, byte), whole.get(), signed))
-            one.set(code.call(f"llvm.vector.reduce.{'s' if signed else 'u'}max.v{lanes}i8", code.I8, whole.get()))
-    return one.get()
-
-
-@cache
-def softmax_rows_of_bytes(rows: int, lanes: int, at_once: bool, signed: bool, truncates: bool) -> Callable[..., Any]:
-    """The microkernel of (x, y, n, table, p, room) for some rows: their sums run beside each other, since each must add up
-    in order. A row has at most 256 answers: they are made first, in the 256 bytes at `room`.
-
-    table: float32 [256], for each distance from the greatest; p: scale as float32, zero point, lo, hi.
-    """
-
-    @microkernel(*["int64"] * 6)
-    def run(code: Code, x: Value, y: Value, n: Value, table: Value, p: Value, room: Value) -> None:
-        word = code.vector(code.I32, lanes)
-        scale, *ends = (code.splat(code.load(p + 4 * k, code.I32), word) for k in range(4))
-        most = [greatest(code, x + n * r, n, 4 * lanes, signed) for r in range(rows)]
-        total = [code.cell(code.constant(0.0, code.F32)) for _ in range(rows)]
-        with code.loop(n) as i:
-            for r in range(rows):
-                place = code.convert(most[r] - code.load(x + n * r + i, code.I8), code.I64, signed=False)
-                total[r].set(total[r].get() + code.load(table + place * 4, code.F32))
-        one = code.constant(1.0, code.vector(code.F32, lanes))
-        for r in range(rows):
-            inverse = one / (code.splat(total[r].get(), one.kind) * as_floats(code, scale)[0])
-            with code.loop(256 // (4 * lanes)) as i:
-                shares = []
-                for v in range(4):
-                    share = code.load(table + i * (16 * lanes) + 4 * lanes * v, one.kind) * inverse
-                    if truncates:
-                        shares.append(cut_off(code, share + 0.5))
-                    else:
-                        shares.append(cut_off(code, code.call(f"llvm.round.v{lanes}f32", one.kind, share)))
-                code.store(packed(code, shares, ends, signed), room + i * (4 * lanes))
-
-            def place_of(q: Value, m: Value = most[r]) -> Value:
-                return (m if q.kind == m.kind else code.splat(m, q.kind)) - q
-
-            through(code, x + n * r, room, y + n * r, n, 4 * lanes, at_once, place_of)
-
-    return run

@@ -13,7 +13,7 @@ from tests.kernels.operands import ACTIVATIONS, binary, operand, quantization
 from tests.kernels.values import everything, floats, quantizations
 from tinyinterp.kernels.jit import DISABLED
 from tinyinterp.kernels.micro import cpu, lookup
-from tinyinterp.kernels.softmax import SHORT
+from tinyinterp.kernels.softmax import MIDDLE, SHORT
 from tinyinterp.schema import Model, options
 from tinyinterp.schema.build import one_op, tensor
 
@@ -163,18 +163,32 @@ def test_softmax(level: str) -> None:
 
 @pytest.mark.parametrize("type", ["int8", "uint8"])
 def test_softmax_8_bits(type: str, level: str) -> None:
-    """Four rows together and single ones; vectors of bytes of all sizes."""
+    """Four rows together, single ones, short ones side by side, pairs; vectors of bytes of all sizes."""
     info = np.iinfo(type)
-    for depth in (1, 2, 7, 31, 32, 33, 63, 64, 65, 100, 130, 300, 700):
+    for depth in (1, 2, 3, 4, 5, 7, 8, 15, 16, 31, 32, 33, 63, 64, 65, 100, 130, 300, 700):
         q = {"scale": (0.003, 0.05, 0.5, 5.0)[depth % 4], "zero_point": int(info.min) + depth % 200}
         y = {"scale": 1 / 256, "zero_point": -128 if type == "int8" else 0}
-        for rows in (1, 4, 7):
+        for rows in (1, 4, 7, 16, 145) if depth <= MIDDLE else (1, 4, 7):
+            vectors = depth >= SHORT or (rows > 128 and depth not in (1, 3))
             values = operand(type, (rows, depth), np.random.default_rng(depth))
             model = one_op("SOFTMAX", [tensor("x", type, values.shape, **q)], [tensor("y", type, values.shape, **y)],
                            options.SoftmaxOptions((1.0, 0.4)[depth % 2]))
             for x in (values, np.full_like(values, info.min), np.full_like(values, info.max)):
                 found = every_kernel(model, "default", x, threads=1 + depth % 2)
-                assert found >= (LEAST if level != "portable" and depth >= SHORT else 1)
+                assert found >= (LEAST if level != "portable" and vectors else 1)
+
+
+@pytest.mark.parametrize("type", ["int8", "uint8"])
+def test_softmax_of_every_pair(type: str, level: str) -> None:
+    """All 65536 rows of two; steps so large or small that answers reach the ends."""
+    needed(level)
+    q = everything(type)
+    x = np.stack((np.repeat(q, 256), np.tile(q, 256)), axis=1)
+    for scale, beta in ((0.02, 1.0), (3.0, 1.0), (1e-6, 1.0), (0.1, -1.0), (0.1, -40.0)):
+        model = one_op("SOFTMAX", [tensor("x", type, x.shape, scale=scale)],
+                       [tensor("y", type, x.shape, scale=1 / 256, zero_point=-128 if type == "int8" else 0)],
+                       options.SoftmaxOptions(beta))
+        assert every_kernel(model, "default", x) >= (LEAST if level != "portable" else 1)
 
 
 @pytest.mark.parametrize("name", ["EXP", "LOGISTIC", "TANH"])

@@ -107,6 +107,21 @@ def test_quantized(types: tuple[str, str]) -> None:
                 check(model, runs=1, seed=len(shape), threads=1 + (beta == 3))
 
 
+@pytest.mark.parametrize("types", [("int8", "int8"), ("uint8", "uint8")])
+def test_many_short_rows(types: tuple[str, str]) -> None:
+    """Pairs, and rows that stand side by side."""
+    for shape in ((300, 2), (1, 5, 2), (150, 5), (33, 21)):
+        for scale in (0.003, 0.1, 2.0):
+            check(quantized(shape, *types, scale, 7), ("default",), runs=1, seed=shape[-1], threads=2)
+
+
+def test_the_zero_point_of_uint8_shares() -> None:
+    """The table's kernel leaves it out."""
+    for shape in ((150, 2), (150, 5), (2, 40)):
+        y = tensor("y", "uint8", shape, scale=1 / 256, zero_point=5)
+        check(one_op("SOFTMAX", [tensor("x", "uint8", shape, scale=0.1)], [y], options.SoftmaxOptions(1.0)), NUMERICS[1:], runs=1)
+
+
 def test_many_equal_values() -> None:
     """From 512 equal ones on each share is below half a step; the official reference aborts the process there."""
     x = np.full((1, 511), 9, np.int8)
