@@ -104,6 +104,7 @@ def args(call: Call, params: None) -> tuple[Arg, ...]:
     return (boxes.view(*boxes.shape[1:]), scores.view(n * c), anchors.view(), *affine(boxes), *affine(anchors),
             zero, scale, shift, *o.scales, o.threshold, o.overlap,
             c, o.classes, o.classes_each, o.most, per_class, int(o.regular),
+            Scratch(np.dtype("f8"), (4, 256 if boxes.type == TensorType.UINT8 else 0)),
             Scratch(np.dtype("f4"), (n, 4)), Scratch(np.dtype("f4"), (n * c,)), Scratch(np.dtype("f4"), (n,)),
             Scratch(np.dtype("i4"), (2, n)), Scratch(np.dtype("i4"), (n * min(o.classes_each, o.classes) + o.classes,)),
             Scratch(np.dtype("f4"), (2, room)), Scratch(np.dtype("i4"), (4, room)),
@@ -112,26 +113,49 @@ def args(call: Call, params: None) -> tuple[Arg, ...]:
 
 # --------------------------------------------------------------------------------------------------------- kernels
 @inline
-def decode_boxes(boxes: Any, anchors: Any, box_zero: Any, box_scale: Any, anchor_zero: Any, anchor_scale: Any, y_scale: Any,
-                 x_scale: Any, h_scale: Any, w_scale: Any, corners: Any) -> Any:
-    """Center and size to corners: [B, 4]. Gives the first box that ends before it begins, or B."""
-    bad = len(corners)
-    for i in range(len(corners)):
-        ay = np.float64((f32(anchors[i, 0]) - anchor_zero) * anchor_scale)
-        ax = np.float64((f32(anchors[i, 1]) - anchor_zero) * anchor_scale)
-        ah = np.float64((f32(anchors[i, 2]) - anchor_zero) * anchor_scale)
-        aw = np.float64((f32(anchors[i, 3]) - anchor_zero) * anchor_scale)
-        y = f32(np.float64((f32(boxes[i, 0]) - box_zero) * box_scale) / y_scale * ah + ay)
-        x = f32(np.float64((f32(boxes[i, 1]) - box_zero) * box_scale) / x_scale * aw + ax)
-        h = f32(0.5 * exp64(np.float64((f32(boxes[i, 2]) - box_zero) * box_scale) / h_scale) * ah)
-        w = f32(0.5 * exp64(np.float64((f32(boxes[i, 3]) - box_zero) * box_scale) / w_scale) * aw)
-        corners[i, 0] = y - h
-        corners[i, 1] = x - w
-        corners[i, 2] = y + h
-        corners[i, 3] = x + w
-        if bad == len(corners) and (corners[i, 0] > corners[i, 2] or corners[i, 1] > corners[i, 3]):
-            bad = i
-    return bad
+def part(q: Any, zero: Any, scale: Any, by: Any) -> Any:
+    """A stored number of a box, in units of its anchor."""
+    return np.float64((f32(q) - zero) * scale) / by
+
+
+@inline
+def worked_out(boxes: Any, i: Any, zero: Any, scale: Any, y: Any, x: Any, h: Any, w: Any, parts: Any) -> Any:
+    """Center and half the size of box i, in units of its anchor."""
+    return (part(boxes[i, 0], zero, scale, y), part(boxes[i, 1], zero, scale, x),
+            0.5 * exp64(part(boxes[i, 2], zero, scale, h)), 0.5 * exp64(part(boxes[i, 3], zero, scale, w)))
+
+
+@inline
+def looked_up(boxes: Any, i: Any, zero: Any, scale: Any, y: Any, x: Any, h: Any, w: Any, parts: Any) -> Any:
+    """The same for boxes of bytes."""
+    return parts[0, boxes[i, 0]], parts[1, boxes[i, 1]], parts[2, boxes[i, 2]], parts[3, boxes[i, 3]]
+
+
+def decoder(parts_of: Callable[..., Any]) -> Callable[..., Any]:
+    @inline
+    def decode_boxes(boxes: Any, anchors: Any, zero: Any, scale: Any, anchor_zero: Any, anchor_scale: Any, y_by: Any,
+                     x_by: Any, h_by: Any, w_by: Any, parts: Any, corners: Any) -> Any:
+        """Center and size to corners: [B, 4]. Gives the first box that ends before it begins, or B."""
+        for q in range(parts.shape[1]):
+            parts[0, q], parts[1, q] = part(q, zero, scale, y_by), part(q, zero, scale, x_by)
+            parts[2, q], parts[3, q] = 0.5 * exp64(part(q, zero, scale, h_by)), 0.5 * exp64(part(q, zero, scale, w_by))
+        bad = len(corners)
+        for i in range(len(corners)):
+            ay = np.float64((f32(anchors[i, 0]) - anchor_zero) * anchor_scale)
+            ax = np.float64((f32(anchors[i, 1]) - anchor_zero) * anchor_scale)
+            ah = np.float64((f32(anchors[i, 2]) - anchor_zero) * anchor_scale)
+            aw = np.float64((f32(anchors[i, 3]) - anchor_zero) * anchor_scale)
+            py, px, ph, pw = parts_of(boxes, i, zero, scale, y_by, x_by, h_by, w_by, parts)
+            y, x, h, w = f32(py * ah + ay), f32(px * aw + ax), f32(ph * ah), f32(pw * aw)
+            corners[i, 0] = y - h
+            corners[i, 1] = x - w
+            corners[i, 2] = y + h
+            corners[i, 3] = x + w
+            if bad == len(corners) and (corners[i, 0] > corners[i, 2] or corners[i, 1] > corners[i, 3]):
+                bad = i
+        return bad
+
+    return decode_boxes
 
 
 @inline
@@ -296,18 +320,19 @@ def best_in_vectors(lanes: int) -> Callable[..., None]:
 
 
 @cache
-def detection(best: Callable[..., None]) -> Callable[..., int]:
+def detection(best: Callable[..., None], parts_of: Callable[..., Any]) -> Callable[..., int]:
     """The kernel; `best` finds the best classes of all boxes."""
+    decode_boxes = decoder(parts_of)
 
     def detect(boxes: Any, scores: Any, anchors: Any, box_zero: Any, box_scale: Any, anchor_zero: Any, anchor_scale: Any,
                zero: Any, scale: Any, shift: Any, y_scale: Any, x_scale: Any, h_scale: Any, w_scale: Any, threshold: Any,
                overlap: Any, columns: int, classes: int, classes_each: int, most: int, per_class: int, regular: int,
-               corners: Any, v: Any, values: Any, lists: Any, heap: Any, merged: Any, what: Any,
+               parts: Any, corners: Any, v: Any, values: Any, lists: Any, heap: Any, merged: Any, what: Any,
                y_boxes: Any, y_classes: Any, y_scores: Any, y_number: Any) -> int:
-        """corners to what: scratch."""
+        """parts to what: scratch."""
         n, offset = len(values), columns - classes
         bad = decode_boxes(boxes, anchors, box_zero, box_scale, anchor_zero, anchor_scale, y_scale, x_scale, h_scale, w_scale,
-                           corners)
+                           parts, corners)
         if bad < n:
             return status(CROSSED, bad)  # type: ignore[no-any-return]
         for i in range(len(v) // 8 * 8):
@@ -354,17 +379,15 @@ def takes(call: Call) -> bool:
     return boxes == anchors and boxes in both and scores in both and all(y.type == TensorType.FLOAT32 for y in call.outputs)
 
 
-def takes_avx512(call: Call) -> bool:
-    return takes(call) and jit.isa() == "avx512" and not jit.DISABLED
-
-
-def takes_avx2(call: Call) -> bool:
-    return takes(call) and jit.isa() == "avx2" and not jit.DISABLED
+def in_vectors(call: Call) -> Kernel | None:
+    lanes = {"avx512": 16, "avx2": 8}.get(jit.isa())
+    if lanes is None or jit.DISABLED or not takes(call):
+        return None
+    parts_of = looked_up if call.input(0).type == TensorType.UINT8 else worked_out
+    return Kernel(f"detection_postprocess_{jit.isa()}", detection(best_in_vectors(lanes), parts_of), args)
 
 
 DETECTION_POSTPROCESS = Op(
     NAME, (3, 3), (4, 4), ("float32", "uint8"), infer,
-    (Kernel("detection_postprocess_avx512", detection(best_in_vectors(16)), args, when=takes_avx512),
-     Kernel("detection_postprocess_avx2", detection(best_in_vectors(8)), args, when=takes_avx2),
-     Kernel("detection_postprocess", detection(best_of_boxes), args, when=takes)),
+    (in_vectors, Kernel("detection_postprocess", detection(best_of_boxes, worked_out), args, when=takes)),
     "LiteRT tflite/kernels/detection_postprocess.cc")
