@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -33,23 +33,15 @@ from tinyinterp.schema import BuiltinOperator, TensorType
 from . import jit
 from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Scratch, Shape
 from .delegate import shaped
-from .fixed_point import exp_on_negative_values, leading_zeros, reciprocal
+from .fixed_point import exp_on_negative_values
 from .float_math import HALF, LOG2E, ONE, ZERO, C
 from .lanes import REGISTERS, sum_of_exponentials
 from .lut import round_half_away
-from .machine import bits, expf, f32, fma, from_bits, inline, round_away, u32
-from .numerics import (
-    INT32_MAX,
-    clamp,
-    divide_by_power_of_two,
-    doubling_high_mul,
-    quantize_multiplier,
-    requantize_reference,
-    type_range,
-    wrap32,
-)
+from .machine import bits, expf, f32, fma, from_bits, inline, u32
+from .numerics import divide_by_power_of_two, doubling_high_mul, quantize_multiplier, type_range, wrap32
 from .runs import byte_lanes, words
 from .softmax_builtin import softmax_float_builtin
+from .softmax_integer import softmax_8bit_by_tables, softmax_8bit_reference, softmax_int16, softmax_table
 from .softmax_rows import pairs_of_bytes, rows_of_bytes, rows_of_floats, short_rows_of_bytes
 
 
@@ -116,6 +108,17 @@ def reference_args(call: Call, params: None) -> tuple[Arg, ...]:
     return x, multiplier, shift, farthest, 16 if call.output.type == TensorType.INT16 else 8, lo, hi, y
 
 
+def reference_tables(call: Call, params: None) -> tuple[Any, ...]:
+    """For a distance of 0 to 255 from the greatest: its exponential in Q0, and in Q12; beyond `farthest` both are 0, which
+    share nothing."""
+    x, multiplier, shift, farthest, width, lo, hi, y = cast("tuple[Any, ...]", reference_args(call, params))
+    exps = np.zeros((2, 256), np.int64)
+    for d in range(min(255, -farthest) + 1):
+        e = exp_on_negative_values(doubling_high_mul(wrap32(-d << shift), multiplier))
+        exps[:, d] = e, divide_by_power_of_two(e, 12)
+    return x, exps, width, lo, hi, y
+
+
 def table_args(call: Call, params: None) -> tuple[Any, ...]:
     """The table: exp(-beta * scale * d) for a difference d of 0 to 255."""
     x, y = matrices(call)
@@ -146,6 +149,11 @@ def short_args(call: Call, params: None) -> tuple[Arg, ...]:
 
 def pair_args(call: Call, params: None) -> tuple[Arg, ...]:
     """The definition's answers for each distance of two bytes: of the greater, then of the other, [2, 256]."""
+    if call.numerics == REFERENCE:
+        x, exps, width, lo, hi, y = reference_tables(call, params)
+        answers = np.zeros((256, 2), call.output.dtype)
+        softmax_8bit_by_tables(np.stack((np.arange(256), np.zeros(256, int)), axis=1), exps, width, lo, hi, answers, 0, 256)
+        return x, np.ascontiguousarray(answers.T), y
     x, table, scale, zero, lo, hi, y = table_args(call, params)
     with np.errstate(all="ignore"):
         inverse = ONE / ((table[0] + table) * scale)
@@ -242,78 +250,6 @@ def softmax_float_delegate(sum_of: Callable[..., Any]) -> Callable[..., None]:
 softmax_float_avx512 = softmax_float_delegate(sum_of_exponentials(16))
 softmax_float_avx2 = softmax_float_delegate(sum_of_exponentials(8))
 
-# -------------------------------------------------------------------------------------------------------- quantized
-def softmax_8bit_reference(x: Any, multiplier: int, shift: int, farthest: int, width: int, lo: int, hi: int, y: Any,
-                           begin: int, end: int) -> None:
-    """The definition for 8 bits, in fixed point: exponentials in Q0, their sum in Q12, its reciprocal in Q0."""
-    for r in range(begin, end):
-        m = -32768  # not x[r, 0]: differences must be signed
-        for c in range(x.shape[1]):
-            m = int(x[r, c]) if int(x[r, c]) > m else m
-        total = 0
-        for c in range(x.shape[1]):
-            d = int(x[r, c]) - m
-            if d >= farthest:
-                e = exp_on_negative_values(doubling_high_mul(wrap32(d << shift), multiplier))
-                total += divide_by_power_of_two(e, 12)
-        total = total if total < 4294967295 else 4294967295
-        inverse, above = reciprocal(total, 12)
-        right = above + 31 - width
-        for c in range(x.shape[1]):
-            d = int(x[r, c]) - m
-            y[r, c] = lo
-            if d >= farthest and right <= 31:  # beyond 31 nothing is left
-                e = exp_on_negative_values(doubling_high_mul(wrap32(d << shift), multiplier))
-                y[r, c] = clamp(divide_by_power_of_two(doubling_high_mul(inverse, e), right) + lo, lo, hi)
-
-
-def softmax_table(truncates: bool) -> Callable[..., None]:
-    """The definition for 8 bits with a table; uint8 adds a half and truncates, and leaves the zero point out."""
-
-    def run(x: Any, table: Any, scale: Any, zero: int, lo: int, hi: int, y: Any, begin: int, end: int) -> None:
-        for r in range(begin, end):
-            m = -32768
-            for c in range(x.shape[1]):
-                m = int(x[r, c]) if int(x[r, c]) > m else m
-            total = f32(0)
-            for c in range(x.shape[1]):
-                total = total + table[m - int(x[r, c])]
-            inverse = ONE / (total * scale)
-            for c in range(x.shape[1]):
-                p = table[m - int(x[r, c])] * inverse
-                p = p if p < f32(2147483648.0) else f32(-2147483648.0)  # as x86 converts what is too large, and NaN
-                y[r, c] = clamp(int(p + HALF) if truncates else int(round_away(p)) + zero, lo, hi)
-
-    return run
-
-
-@inline
-def interpolate(table: Any, x: Any) -> Any:
-    """A value between two entries of a table of 513, for x in int16."""
-    k = 256 + (x >> 7)
-    low, high = int(table[k]), int(table[k + 1])
-    return low + (((high - low) * (x & 127) + 64) >> 7)
-
-
-def softmax_int16(x: Any, exps: Any, inverses: Any, multiplier: int, shift: int, y: Any, begin: int, end: int) -> None:
-    """The definition for 16 bits: exponentials in Q15, their sum, the reciprocal of it moved into [1, 2)."""
-    for r in range(begin, end):
-        m = -32768
-        for c in range(x.shape[1]):
-            m = int(x[r, c]) if int(x[r, c]) > m else m
-        total = 0
-        for c in range(x.shape[1]):
-            d = requantize_reference(int(x[r, c]) - m, multiplier, shift) + 32767
-            e = interpolate(exps, clamp(d, -32768, 32767))
-            y[r, c] = e
-            total += e
-        total = total if total < INT32_MAX else INT32_MAX
-        zeros = leading_zeros(total)
-        inverse = interpolate(inverses, clamp((((total << (zeros - 1)) + 8192) >> 14) - 98304, -32768, 32767))
-        right = 31 - zeros
-        for c in range(x.shape[1]):
-            y[r, c] = clamp((int(y[r, c]) * inverse + (1 << (right - 1))) >> right, 0, 32767)
-
 
 # -------------------------------------------------------------------------------------------------------------- op
 def is_float(call: Call) -> bool:
@@ -340,16 +276,18 @@ SHORT, MIDDLE = 16, 32  # a few rows below SHORT are faster in plain loops; many
 
 
 def byte_rows(call: Call) -> Kernel | None:
-    """8 bits to the same type in the builtin's numerics."""
-    if call.numerics != BUILTIN or not from_8bit(call) or call.output.type != call.input(0).type or not rows(call):
+    """8 bits to the same type: pairs, and in the builtin's numerics all rows."""
+    if call.numerics == DELEGATE or not from_8bit(call) or call.output.type != call.input(0).type or not rows(call):
         return None
     if jit.DISABLED or jit.level() == "portable":
         return None
     lanes, at_once = byte_lanes()
-    signed, name = call.output.type == TensorType.INT8, f"softmax_{call.output.dtype}"
-    if depth(call) == 2 and (at_once or rows(call) >= 128):
+    signed, name = call.output.type == TensorType.INT8, f"softmax_{call.output.dtype}_{call.numerics}"
+    if depth(call) == 2 and (at_once or rows(call) >= 128) and (call.numerics == BUILTIN or rows(call) >= 256):
         run = pairs_of_bytes(4 * lanes, at_once, signed)
         return Kernel(f"{name}_pairs_{4 * lanes}_{jit.isa()}", run, pair_args, split=rows, in_place=True)
+    if call.numerics == REFERENCE:
+        return None
     if 4 <= depth(call) <= MIDDLE and rows(call) >= lanes // 4:
         run = short_rows_of_bytes(lanes, signed, not signed)
         return Kernel(f"{name}_rows_{lanes}_{jit.isa()}", run, short_args, split=rows, in_place=True)
@@ -363,6 +301,11 @@ def from_8bit(call: Call) -> bool:
     """int8 or uint8 to the same or to int16."""
     x, y = call.input(0).type, call.output.type
     return x in (TensorType.INT8, TensorType.UINT8) and y in (x, TensorType.INT16)
+
+
+def repeats(call: Call) -> bool:
+    """There are more elements than distances."""
+    return from_8bit(call) and call.input(0).size > 256
 
 
 def to_uint8(call: Call) -> bool:
@@ -391,6 +334,7 @@ SOFTMAX = Op(
                is_float_avx512, rows),
         Kernel("softmax_float32_delegate_avx2", softmax_float_avx2, delegate_args, frozenset({DELEGATE}), without_avx512, rows),
         Kernel("softmax_float32_builtin", softmax_float_builtin, builtin_args, frozenset({BUILTIN}), is_float, rows),
+        Kernel("softmax_8bit_reference_tables", softmax_8bit_by_tables, reference_tables, frozenset({REFERENCE}), repeats, rows),
         Kernel("softmax_8bit_reference", softmax_8bit_reference, reference_args, frozenset({REFERENCE}), from_8bit, rows),
         Kernel("softmax_uint8_table", softmax_table(True), table_args, frozenset({BUILTIN}), to_uint8, rows),
         Kernel("softmax_8bit_table", softmax_table(False), table_args, frozenset({BUILTIN}), from_8bit, rows),

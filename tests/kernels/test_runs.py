@@ -176,6 +176,7 @@ def test_softmax_8_bits(type: str, level: str) -> None:
             for x in (values, np.full_like(values, info.min), np.full_like(values, info.max)):
                 found = every_kernel(model, "default", x, threads=1 + depth % 2)
                 assert found >= (LEAST if level != "portable" and vectors else 1)
+                assert every_kernel(model, "reference", x, threads=1 + depth % 2) >= 1 + (x.size > 256)
 
 
 @pytest.mark.parametrize("type", ["int8", "uint8"])
@@ -189,6 +190,7 @@ def test_softmax_of_every_pair(type: str, level: str) -> None:
                        [tensor("y", type, x.shape, scale=1 / 256, zero_point=-128 if type == "int8" else 0)],
                        options.SoftmaxOptions(beta))
         assert every_kernel(model, "default", x) >= (LEAST if level != "portable" else 1)
+        assert beta < 0 or scale < 1e-5 or every_kernel(model, "reference", x) >= LEAST
 
 
 @pytest.mark.parametrize("name", ["EXP", "LOGISTIC", "TANH"])
