@@ -303,8 +303,9 @@ RESIZE_BILINEAR = Op(
     infer=infer,
     kernels=(
         nearest_by_runs(is_8bit, as_bytes, on_cells, "resize_bilinear_on_cells"),
-        bilinear(is_float, _DELEGATED),
-        bilinear(is_8bit, bilinear_args(fixed_delegate_axis)),
+        bilinear(is_float, _DELEGATED, DELEGATE),
+        bilinear(is_8bit, bilinear_args(fixed_delegate_axis), DELEGATE),
+        bilinear(of_type(TensorType.FLOAT32, TensorType.UINT8), _FLOAT, REFERENCE),
         Kernel("resize_bilinear_float32_delegate", bilinear_delegate, _DELEGATED, _DELEGATE, is_float, rows),
         Kernel("resize_bilinear_double_float32_builtin", bilinear_double, double_args, _BUILTIN, is_double, rows),
         Kernel("resize_bilinear_float32_builtin", bilinear_builtin, _FLOAT, _BUILTIN, is_float, rows),

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import jit
-from .contract import DELEGATE, Arg, Call, Kernel, Maker
+from .contract import REFERENCE, Arg, Call, Kernel, Maker
 from .conv import rows
 from .machine import address, copy_bytes
 from .micro.copy import copy_runs
@@ -52,9 +52,9 @@ def period_of(columns: np.ndarray) -> tuple[int, int]:
 
 
 @cache
-def bilinear_rows(dtype: str, lanes: int) -> Callable[..., None]:
+def bilinear_rows(dtype: str, lanes: int, reference: bool) -> Callable[..., None]:
     """The driver. units: rows of y."""
-    pixel = between(dtype, lanes)
+    pixel = between(dtype, lanes, reference)
 
     def run(x: Any, y0: Any, y1: Any, fy: Any, x0: Any, x1: Any, fx: Any, y: Any, begin: int, end: int) -> None:
         size = y.shape[3] * x.itemsize
@@ -88,14 +88,15 @@ def nearest_by_runs(takes: Callable[[Call], bool], bytes_of: Callable[..., Any],
     return make
 
 
-def bilinear(takes: Callable[[Call], bool], args: Callable[..., tuple[Arg, ...]]) -> Maker:
-    """The delegate's kernel for a call."""
+def bilinear(takes: Callable[[Call], bool], args: Callable[..., tuple[Arg, ...]], numerics: str) -> Maker:
+    """The kernel for a call of the delegate's or the reference's numerics."""
 
     def make(call: Call) -> Kernel | None:
-        if jit.DISABLED or not takes(call) or call.numerics != DELEGATE or call.output.size == 0:
+        if jit.DISABLED or not takes(call) or call.numerics != numerics or call.output.size == 0:
             return None
         dtype = str(call.output.dtype)
         lanes = lanes_for(call.output.shape[3], LANES[jit.level()])
-        return Kernel(f"resize_bilinear_{lanes}c_{dtype}_delegate", bilinear_rows(dtype, lanes), args, split=rows)
+        run = bilinear_rows(dtype, lanes, numerics == REFERENCE)
+        return Kernel(f"resize_bilinear_{lanes}c_{dtype}_{numerics}", run, args, split=rows)
 
     return make

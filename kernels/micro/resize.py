@@ -1,9 +1,11 @@
 """One output pixel between four cells of an image, channels beside each other in vectors.
 
-    t = a + (b - a) * u        s = c + (d - c) * u        y = t + (s - t) * v
+    delegate     t = a + (b - a) * u        s = c + (d - c) * u        y = t + (s - t) * v
+    reference    y = a * v_ * u_ + c * v * u_ + b * v_ * u + d * v * u + 0      v_ = 1 - v    u_ = 1 - u
 
-float32 as written; 8 bits in integers with u and v in 1/2048, each value times 2048 where it is not multiplied, one
-rounding half up at the end. The last vector overlaps the one before; fewer channels than a vector are masked.
+float32 as written; the delegate's 8 bits in integers with u and v in 1/2048, each value times 2048 where it is not
+multiplied, one rounding half up at the end; the reference's uint8 in float32, a half added and cut off. The last vector
+overlaps the one before; fewer channels than a vector are masked.
 """
 
 from __future__ import annotations
@@ -19,30 +21,37 @@ if TYPE_CHECKING:
 
 
 @cache
-def between(dtype: str, lanes: int) -> Callable[..., Any]:
+def between(dtype: str, lanes: int, reference: bool = False) -> Callable[..., Any]:
     """The microkernel of (a, b, c, d, u, v, channels, y): addresses of pixels, and the parts."""
-    real = dtype == "float32"
-    size, part = (4, "float32") if real else (1, "int64")
+    plain = dtype == "float32"
+    real = plain or reference
+    size, part = 4 if plain else 1, "float32" if real else "int64"
 
     @microkernel("int64", "int64", "int64", "int64", part, part, "int64", "int64")
     def pixel(code: Code, a: Value, b: Value, c: Value, d: Value, u: Value, v: Value, channels: Value, y: Value) -> None:
-        stored = code.vector(code.F32 if real else code.I8, lanes)
-        wide = stored if real else code.vector(code.I32, lanes)
+        stored, word = code.vector(code.F32 if plain else code.I8, lanes), code.vector(code.I32, lanes)
+        wide = code.vector(code.F32, lanes) if real else word
 
         def weight(w: Value) -> Value:
             """In every lane; 12 bits in 16, so that the compiler may take a 16-bit product."""
             return code.splat(w if real else code.convert(code.convert(w, code.I16), code.I32), wide)
 
         across, down = weight(u), weight(v)
+        one = code.constant(1.0, wide) if real else across
 
         def run(offset: Value, mask: Value | None) -> None:
             def load(at: Value) -> Value:
                 at = at + offset
                 value = code.load(at, stored) if mask is None else code.load_masked(at, stored, mask)
-                return value if real else code.convert(value, wide, dtype == "int8")
+                value = value if plain else code.convert(value, word, dtype == "int8")
+                return code.convert(value, wide) if reference else value
 
             left, right, low, high = load(a), load(b), load(c), load(d)
-            if real:
+            if reference:
+                up, back = one - down, one - across
+                value = left * up * back + low * down * back + right * up * across + high * down * across
+                value = value + 0.0 if plain else code.convert(code.convert(value + 0.5, word), stored)
+            elif real:
                 t, s = left + (right - left) * across, low + (high - low) * across
                 value = t + (s - t) * down
             else:
