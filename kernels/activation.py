@@ -45,7 +45,7 @@ from .logistic16 import (
 )
 from .lut import lookup, lookup_args, real_table, table_of
 from .machine import bits, expf, f32, inline, tanhf, xmax, xmin
-from .micro import float_formulas
+from .micro import float_formulas, formulas
 from .numerics import clamp, divide_by_power_of_two, quantize_multiplier, requantize_reference, type_range
 from .pointwise import (
     NOT_DELEGATED,
@@ -129,6 +129,7 @@ def relu(code: BuiltinOperator, lo: float, hi: float, wide: bool, taken: Callabl
     kernels: tuple[Kernel | Maker, ...] = (
         through_table(f"{name}_8bit", table, NOT_DELEGATED, is_8bit),
         Kernel(f"{name}_8bit", lookup, table, NOT_DELEGATED, is_8bit, elements),
+        unary(f"{name}_float32_reference", formulas.relu_f32, lambda call: (f32(lo), f32(hi)), NOT_DELEGATED, is_float),
         Kernel(f"{name}_float32_reference", relu_reference, float_args, NOT_DELEGATED, is_float, elements),
         Kernel(f"{name}_float32_delegate", relu_delegate, float_args, frozenset({DELEGATE}), is_float, elements),
     )
@@ -191,6 +192,10 @@ def leaky_float_args(call: Call, params: None) -> tuple[Arg, ...]:
     return x, f32(call.options.alpha), y
 
 
+def slope_number(call: Call) -> tuple[Any, ...]:
+    return (f32(call.options.alpha),)
+
+
 def leaky_numbers(call: Call) -> tuple[int, ...]:
     x, y = call.input(0), call.output
     slope = f32(f32(scale_of(x) * f32(call.options.alpha)) / scale_of(y))
@@ -245,6 +250,7 @@ LEAKY_RELU = Op(
         through_table("leaky_relu_8bit_delegate", leaky_table_delegate, frozenset({DELEGATE}), is_8bit),
         Kernel("leaky_relu_8bit", lookup, leaky_table, NOT_DELEGATED, is_8bit, elements),
         Kernel("leaky_relu_8bit_delegate", lookup, leaky_table_delegate, frozenset({DELEGATE}), is_8bit, elements),
+        unary("leaky_relu_float32_reference", formulas.leaky_f32, slope_number, NOT_DELEGATED, is_float),
         Kernel("leaky_relu_float32_reference", leaky_reference, leaky_float_args, NOT_DELEGATED, is_float, elements),
         Kernel("leaky_relu_float32_delegate", leaky_delegate, leaky_float_args, frozenset({DELEGATE}), is_float_avx512, elements),
         Kernel("leaky_relu_float32_delegate_avx2", leaky_delegate_avx2, leaky_float_args, frozenset({DELEGATE}), without_avx512,

@@ -104,6 +104,17 @@ def minimum_f32(code: Code, a: Value, b: Value, p: Numbers) -> Value:
     return flushed(code, code.least(a, b))
 
 
+def relu_f32(code: Code, x: Value, p: Numbers) -> Value:
+    """x between p[0] and p[1]; a NaN and -0 pass."""
+    lo, hi = as_floats(code, *p)
+    return code.select(code.less(hi, x), hi, code.select(code.less(x, lo), lo, x))
+
+
+def leaky_f32(code: Code, x: Value, p: Numbers) -> Value:
+    """x if x > 0, else x * p[0]."""
+    return code.select(code.less(code.constant(0.0, x.kind), x), x, x * as_floats(code, *p)[0])
+
+
 def prelu_f32(code: Code, x: Value, alpha: Value, p: Numbers) -> Value:
     """x if x >= 0, else x * alpha: so is NaN."""
     return code.select(code.less(x, code.constant(0.0, x.kind), orderless=True), x * alpha, x)

@@ -198,3 +198,13 @@ def test_unary_floats(name: str, level: str) -> None:
     for k, size in enumerate((1, 5, 15, 16, 17, 63, 64, 65, 100, 20_001)):
         x = floats(20_001, k)[-size:] if size < 20_001 else floats(size, k)
         assert every_kernel(unary(name, ("float32", {}), ("float32", {}), size), "default", x, threads=1 + k % 2) >= LEAST
+
+
+@pytest.mark.parametrize("name", ["RELU", "RELU6", "LEAKY_RELU"])
+def test_float_relus(name: str, level: str) -> None:
+    needed(level, name == "RELU6")
+    for k, size in enumerate((1, 5, 16, 17, 63, 64, 65, 100, 5_001)):
+        x = np.where(np.arange(size) % 7 == 3, np.float32(-0.0), floats(5_001, k)[-size:] if size < 5_001 else floats(size, k))
+        settings = options.LeakyReluOptions(alpha=(0.3, -2.0)[k % 2]) if name == "LEAKY_RELU" else None
+        model = unary(name, ("float32", {}), ("float32", {}), size, settings)
+        assert every_kernel(model, "reference", x.astype(np.float32), threads=1 + k % 2) >= LEAST
