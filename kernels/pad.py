@@ -17,6 +17,8 @@ Source: LiteRT tflite/kernels/pad.cc, mirror_pad.cc.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,8 +26,11 @@ import numpy as np
 from tinyinterp.errors import QuantError
 from tinyinterp.schema import BuiltinOperator, TensorType
 
+from . import jit
 from .contract import BUILTIN, Arg, Call, Kernel, Op, Shape, Slot
-from .machine import inline
+from .machine import address, inline
+from .micro.copy import copy_runs
+from .micro.fill import fill_runs
 from .movement import BYTES, PLAIN, SIZED, copy_run, fill_run, names, of_types, pair, raw, same_quantization
 from .numerics import RANGES
 
@@ -150,6 +155,40 @@ def pad(x: Any, fill: Any, none: int, table: Any, y: Any, begin: int, end: int) 
             fill_run(value, y, row * m, m)
 
 
+@cache
+def pad_in_runs(element: int) -> Callable[..., None]:
+    """The same for all rows of the two last axes at once; element: its bytes."""
+    fill_bytes = fill_runs(element)
+
+    def run(x: Any, fill: Any, none: int, table: Any, y: Any, begin: int, end: int) -> None:
+        last, keep, value = table.shape[0] - 1, int(int(fill[0]) != none), address(fill)
+        n, before, m = int(table[last, 0]) * element, int(table[last, 1]) * element, int(table[last, 2]) * element
+        lines, above, height = int(table[last - 1, 0]), int(table[last - 1, 1]), int(table[last - 1, 2])
+        row = begin
+        while row < end:
+            top = row - row % height
+            stop = min(end, top + height)
+            inside, source, rest, weight = True, 0, row // height, lines
+            for d in range(last - 2, -1, -1):
+                i = rest % int(table[d, 2]) - int(table[d, 1])
+                rest = rest // int(table[d, 2])
+                inside = inside and 0 <= i < int(table[d, 0])
+                source += i * weight
+                weight *= int(table[d, 0])
+            first = min(max(row, top + above), stop) if inside and n > 0 else stop
+            final = min(max(first, top + above + lines), stop)
+            here = address(y) + first * m
+            fill_bytes(address(y) + row * m, 0, 1, (first - row) * m, value, keep)
+            if first < final:
+                fill_bytes(here, m, final - first, before, value, keep)
+                copy_runs(here + before, m, address(x) + (source + first - top - above) * n, n, final - first, n)
+                fill_bytes(here + before + n, m, final - first, m - before - n, value, keep)
+            fill_bytes(address(y) + final * m, 0, 1, (stop - final) * m, value, keep)
+            row = stop
+
+    return run
+
+
 @inline
 def reflected(i: Any, n: Any, edge: Any) -> Any:
     """Where index i, counted from the first element of x, lies in x. edge: 1 for REFLECT, 0 for SYMMETRIC."""
@@ -179,7 +218,15 @@ def unpadded(call: Call) -> int | None:
     return 0 if call.input(0).known is None and call.output.size == call.input(0).size and of_types(PADDED)(call) else None
 
 
-PAD_KERNELS = (Kernel("pad", pad, pad_args, when=of_types(PADDED), split=rows),)
+def in_runs(call: Call) -> Kernel | None:
+    """With a compiler, elements and a border."""
+    size = call.output.dtype.itemsize
+    if jit.DISABLED or not of_types(PADDED)(call) or not call.output.size or len(border(call)) < 2 or size > 8:
+        return None
+    return Kernel(f"pad_runs_{size}", pad_in_runs(size), pad_args, split=rows)
+
+
+PAD_KERNELS = (in_runs, Kernel("pad", pad, pad_args, when=of_types(PADDED), split=rows),)
 
 PAD = Op(BuiltinOperator.PAD, (2, 3), (1, 1), names(PADDED), padded, PAD_KERNELS, "LiteRT tflite/kernels/pad.cc",
          prepare=border, alias=unpadded, optional=frozenset({2}))

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.harness import check, cut, operators, ours
+from tests.harness import check, cut, every_kernel, operators, ours, random_value
 from tinyinterp.errors import QuantError, ShapeError, UnsupportedOpError
+from tinyinterp.kernels.jit import DISABLED
 from tinyinterp.schema import MirrorPadMode, Model, options
 from tinyinterp.schema.build import one_op, tensor
 
@@ -54,6 +55,20 @@ def test_image() -> None:
         for dtype, zero in (("int8", -128), ("int8", 5), ("uint8", 131), ("int16", 0)):
             check(pad([2, 5, 6, 3], pads, dtype, scale=0.02, zero_point=zero))
     check(pad([1, 60, 60, 16], [[0, 0], [1, 1], [1, 1], [0, 0]]), threads=2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8", "uint8", "int16", "int64", "float16"])
+def test_every_kernel(dtype: str) -> None:
+    """Rows of all lengths around a vector, borders at either end, blocks that lie in the border, a fill of -0."""
+    rng, least = np.random.default_rng(8), 1 if DISABLED else 2
+    cases = [((5, n), ((1, 2), (a, b))) for n, a, b in ((1, 1, 0), (7, 0, 3), (8, 1, 1), (15, 9, 2), (33, 0, 70), (64, 17, 0))]
+    cases += [((2, 5, 6, 3), ((0, 0), (1, 1), (1, 2), (0, 0))), ((2, 3, 4, 5), ((1, 0), (0, 2), (0, 1), (2, 0))),
+              ((1, 4, 9, 20), ((0, 0), (0, 0), (1, 1), (1, 1))), ((7, 300), ((0, 1), (0, 0))), ((3, 2000), ((1, 0), (600, 0)))]
+    for k, (shape, pads) in enumerate(cases):
+        for fill in (None, 3) if "float" not in dtype else (None, 3, -0.0):
+            for mode in ("default", "builtin"):
+                value = random_value(dtype, shape, rng)
+                assert every_kernel(pad(shape, pads, dtype, fill), mode, value, threads=1 + k % 2) >= least
 
 
 def test_nothing_to_pad() -> None:
