@@ -35,7 +35,8 @@ from .gemm import Product, conv_gemm
 from .gemm_int import conv_gemm_int
 from .machine import f32, fma
 from .numerics import clamp, padding, product_scales, requantize_builtin, requantize_delegate, requantize_reference, wrap32
-from .windows import depthwise_8bit, depthwise_float
+from .windows import depthwise_float
+from .windows_8bit import depthwise_8bit
 
 
 # ---------------------------------------------------------------------------------------------------------- shapes

@@ -22,38 +22,49 @@ PIECES = (64, 32, 16, 8, 4, 2, 1)
 LONG = 4096  # bytes: the C library's copy is at least as fast
 
 
-@microkernel(*["int64"] * 6)
-def copy_runs(code: Code, target: Value, target_step: Value, source: Value, source_step: Value, runs: Value, size: Value) -> None:
-    """`runs` runs of `size` bytes, the next one a step further in target and source."""
+def runs_of(flip: int) -> Callable[..., Any]:
+    """The microkernel of (target, target_step, source, source_step, runs, size) that copies `runs` runs of `size` bytes, the
+    next one a step further in target and source, each byte ^ flip."""
 
-    def runs_by(piece: int) -> None:
-        kind = code.vector(code.I8, piece)
-        with code.loop(runs) as i:
-            to, at = target + i * target_step, source + i * source_step
+    @microkernel(*["int64"] * 6)
+    def copy(code: Code, target: Value, target_step: Value, source: Value, source_step: Value, runs: Value, size: Value) -> None:
+        def runs_by(piece: int) -> None:
+            kind = code.vector(code.I8, piece)
+            with code.loop(runs) as i:
+                to, at = target + i * target_step, source + i * source_step
 
-            def move(offset: Value) -> None:
-                code.store(code.load(at + offset, kind), to + offset)
+                def move(offset: Value) -> None:
+                    value = code.load(at + offset, kind)
+                    code.store(value ^ code.constant(flip, kind) if flip else value, to + offset)
 
-            if piece == PIECES[0]:
-                with code.loop((size - 1) / piece) as k:
-                    move(k * piece)
-            elif piece > 1:
-                move(code.constant(0))
-            move(size - piece)
+                if piece == PIECES[0]:
+                    with code.loop((size - 1) / piece) as k:
+                        move(k * piece)
+                elif piece > 1:
+                    move(code.constant(0))
+                move(size - piece)
 
-    def shorter(pieces: tuple[int, ...]) -> None:
-        if pieces:
-            with code.either(code.less(size, code.constant(pieces[0]))) as (less, enough):
-                with less:
-                    shorter(pieces[1:])
-                with enough:
-                    runs_by(pieces[0])
+        def shorter(pieces: tuple[int, ...]) -> None:
+            if pieces:
+                with code.either(code.less(size, code.constant(pieces[0]))) as (less, enough):
+                    with less:
+                        shorter(pieces[1:])
+                    with enough:
+                        runs_by(pieces[0])
 
-    with code.either(code.less(size, code.constant(LONG))) as (short, long):
-        with short:
+        if flip:
             shorter(PIECES)
-        with long, code.loop(runs) as i:
-            code.copy(target + i * target_step, source + i * source_step, size)
+            return
+        with code.either(code.less(size, code.constant(LONG))) as (short, long):
+            with short:
+                shorter(PIECES)
+            with long, code.loop(runs) as i:
+                code.copy(target + i * target_step, source + i * source_step, size)
+
+    return copy
+
+
+copy_runs, flip_runs = runs_of(0), runs_of(-128)
 
 
 @cache

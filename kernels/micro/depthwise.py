@@ -131,11 +131,11 @@ def _interleave(code: Code, four: list[Value]) -> list[Value]:
 
 
 def depthwise_i8(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, vnni: bool, tail: str, signed: bool,
-                 twice: bool) -> Callable[..., Any]:
+                 twice: bool, whole: bool) -> Callable[..., Any]:
     """The group as a microkernel of (rows, first, dilation, width, channels, outside, starts, single, w, bias, multiplier,
     shift, y, y_zero, lo, hi).
 
-    Channels go in chunks of 4 * lanes, which may overlap; fewer channels than a chunk are masked. starts: address of int64,
+    Channels, 4 * lanes at least, go in chunks of that many, which may overlap. starts: address of int64,
     the first channel of every chunk. For every chunk, w: [ceil(KH / 4), KW, 4 * lanes, 4] int8, bias, multiplier, shift
     [4 * lanes]. `twice`: the chunks from `single` on have a second window of weights behind the first, to be added.
     """
@@ -155,14 +155,15 @@ def depthwise_i8(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, 
         flip, nothing = code.constant(-128, byte), code.constant(0, byte)
         real, size = {"delegate": (code.F32, 4)}.get(tail, (code.I32, 4))
         zero = code.splat(code.convert(y_zero, code.I16), words)
-        least, most = (code.splat(code.convert(v, code.I8), byte) for v in (lo, hi))
+        limits = [code.constant(v) for v in ((-128, 127) if signed else (0, 255))] if whole else [lo, hi]
+        least, most = (code.splat(code.convert(v, code.I8), byte) for v in limits)
 
-        def chunk(index: Value, offset: Value, own: Value, passes: int, mask: Value | None) -> None:
+        def chunk(index: Value, offset: Value, own: Value, passes: int) -> None:
             each = index * (4 * wide)
             acc = [[code.load(bias + each + 4 * lanes * v, kind) for v in range(4)] for _ in range(px)]
 
             def load(address: Value) -> Value:
-                value = code.load(address, byte) if mask is None else code.load_masked(address, byte, mask)
+                value = code.load(address, byte)
                 return value ^ flip if signed else value
 
             for c, column in enumerate(columns):
@@ -182,20 +183,13 @@ def depthwise_i8(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, 
                         for v in (0, 2)]
                 done = code.call(pack_wb, byte, *half)
                 done = code.least(most, code.most(least, done, signed), signed)
-                if mask is None:
-                    code.store(done, y + channels * p + offset)
-                else:
-                    code.store_masked(done, y + channels * p + offset, mask)
+                code.store(done, y + channels * p + offset)
 
-        with code.either(code.less(channels, code.constant(wide))) as (few, many):
-            with few:
-                chunk(code.constant(0), code.constant(0), w, 1 + twice, code.first(channels, wide))
-            with many:
-                taken = quads * kw * wide * 4
-                with code.loop(single) as i:
-                    chunk(i, code.load(starts + i * 8, code.I64), w + i * taken, 1, None)
-                with code.loop((channels + (wide - 1)) / wide - single if twice else code.constant(0)) as i:
-                    at = single + i
-                    chunk(at, code.load(starts + at * 8, code.I64), w + (single + i * 2) * taken, 2, None)
+        taken = quads * kw * wide * 4
+        with code.loop(single) as i:
+            chunk(i, code.load(starts + i * 8, code.I64), w + i * taken, 1)
+        with code.loop((channels + (wide - 1)) / wide - single if twice else code.constant(0)) as i:
+            at = single + i
+            chunk(at, code.load(starts + at * 8, code.I64), w + (single + i * 2) * taken, 2)
 
     return group

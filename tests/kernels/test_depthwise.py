@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from tests.harness import check, compare, every_kernel, models, ours, random_value
-from tests.kernels.images import bias, image, numerics, real, run_all, special, weights
+from tests.kernels.images import RANGE, bias, image, numerics, real, run_all, special, weights
 from tinyinterp.errors import ShapeError, UnsupportedOpError
+from tinyinterp.kernels.jit import DISABLED
+from tinyinterp.kernels.micro import cpu
 from tinyinterp.schema import Activation, Model, Padding, options
 from tinyinterp.schema.build import model_of, one_op, operator, tensor
 
@@ -32,12 +34,12 @@ SHAPES = [
 
 def depthwise(dtype: str, x: Sequence[int], multiple: int, window: Sequence[int], stride: int = 1, dilation: int = 1,
               padding: Padding = SAME, act: Activation = Activation.NONE, *, per_channel: bool = False, fed: str = "",
-              biased: bool = True, seed: int = 0, out_scale: float = 0.3, zero_point: int | None = None) -> Model:
+              biased: bool = True, seed: int = 0, out_scale: float = 0.3, zero_point: int | None = None, batch: int = 2) -> Model:
     """`fed` names what is an input of the model instead of a constant: w, b."""
     channels = x[2] * multiple
     w, scales = weights(dtype, (1, *window, channels), 3, seed, per_channel=per_channel, zero_point=zero_point, fed="w" in fed)
-    inputs = [image("x", dtype, (2, *x)), w, *([bias(dtype, scales, channels, seed, fed="b" in fed)] if biased else [])]
-    return one_op("DEPTHWISE_CONV_2D", inputs, [image("y", dtype, (2, 1, 1, channels), out_scale)],
+    inputs = [image("x", dtype, (batch, *x)), w, *([bias(dtype, scales, channels, seed, fed="b" in fed)] if biased else [])]
+    return one_op("DEPTHWISE_CONV_2D", inputs, [image("y", dtype, (batch, 1, 1, channels), out_scale)],
                   options.DepthwiseConv2DOptions(padding, stride, stride, multiple, act, dilation, dilation))
 
 
@@ -125,6 +127,34 @@ def test_columns() -> None:
             for threads in (1, 2):
                 check(model, ("default",), threads=threads, runs=1)
             assert every_kernel(model, "default", random_value(dtype, (2, *x), np.random.default_rng(5))) >= 1
+
+
+# x [H, W], window, stride, dilation, padding, numerics, zero point of uint8 weights (128: each fits a byte)
+NARROW = [((7, 9), (3, 3), 1, 1, SAME, "default", 128), ((9, 8), (3, 3), 2, 1, SAME, "reference", 128),
+          ((11, 13), (3, 3), 1, 2, VALID, "builtin", 110), ((6, 1), (3, 3), 2, 1, SAME, "reference", 128),
+          ((12, 15), (5, 4), 3, 3, SAME, "default", 110)]
+
+
+@pytest.mark.skipif(DISABLED, reason="about machine code")
+@pytest.mark.parametrize("level", ["amx", "avx512", "avx2"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_few_channels(dtype: str, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All counts of channels around a vector; of uint8, weights that one byte holds and weights that need two."""
+    monkeypatch.setenv("TINYINTERP_ISA", level)
+    cpu.level.cache_clear()
+    rng = np.random.default_rng(0)
+    for c in range(1, 71):
+        x, window, stride, dilation, padding, mode, zero = NARROW[c % len(NARROW)]
+        batch, act = 1 + c % 3, Activation.NONE if mode == "default" else Activation.RELU6
+        model = depthwise(dtype, (*x, c), 1, window, stride, dilation, padding, act, seed=c, out_scale=0.05, batch=batch,
+                          per_channel=dtype == "int8" and c % 2 > 0, zero_point=zero if dtype == "uint8" else None)
+        value = rng.integers(*RANGE[dtype], (batch, *x, c))
+        if (dtype, mode) == ("int8", "builtin"):  # the last kernel is the reference's
+            check(model, (mode,), inputs={0: value.astype(dtype)}, runs=1)
+        else:
+            assert every_kernel(model, mode, value, threads=1 + c % 2) > 1
+    monkeypatch.undo()
+    cpu.level.cache_clear()
 
 
 def test_threads() -> None:
