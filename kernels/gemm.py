@@ -26,7 +26,7 @@ from tinyinterp.schema.frozen import record
 
 from . import jit
 from .contract import DELEGATE, ROOM, Arg, Call, Kernel, Maker, Scratch
-from .machine import address, copy_bytes, fill_bytes, inline
+from .machine import address, copy_bytes, fill_bytes, flip_bytes, inline
 
 BLOCK = 1 << 17  # bytes of pixels in a block
 # (NR, MR): measured time an element against the best one. More rows than ten need more addresses than there are registers;
@@ -75,18 +75,18 @@ class Product:
     @property
     def edges(self) -> tuple[int, int, int, int]:
         """(rows of an image with its padding, top, left, rows under a window): what `padded_rows` is told."""
-        _, tall, _, _, top, left = self.padded or (0, 0, 0, 0, 0, 0)
+        _, tall, _, _, top, left = self.padded or (*self.x_shape, 0, 0)
         return tall, top, left, (self.w.shape[1] - 1) * self.window[2] + 1
 
     def band(self, itemsize: int, first: np.ndarray, last: np.ndarray, most: int, room: int = ROOM,
-             more: int = 0) -> tuple[Scratch, int]:
+             more: int = 0, always: bool = False) -> tuple[Scratch, int]:
         """Memory for the padded rows of a block, and the tiles of a block: at most `most`, and so few that the rows fit
         `room` or are at most twice those of one tile. first, last: distances in x of the pixels that begin and end each
-        tile; more: rows that a block touches beyond its windows."""
+        tile; more: rows that a block touches beyond its windows; always: even without padding."""
         most = max(min(most, first.size), 1)
-        if self.padded is None:
+        if self.padded is None and not always:
             return Scratch(np.dtype(np.uint8), (0, 0)), most
-        line = self.padded[2] * self.padded[3] * itemsize
+        line = math.prod((self.padded or self.x_shape)[2:4]) * itemsize
         low, high = first // line, last // line + self.edges[3] + more
 
         def rows(tiles: int) -> int:
@@ -128,22 +128,28 @@ def pack_f32(w: np.ndarray, bias: np.ndarray, groups: int, nr: int) -> np.ndarra
     return np.ascontiguousarray(padded.reshape(groups, panels, nr, -1).transpose(0, 1, 3, 2))
 
 
-@inline
-def padded_rows(x: Any, image: Any, tall: int, top: int, left: int, fill: int, itemsize: int, low: int, high: int) -> int:
-    """Copy rows low to high of x [N, H, W, C] with its padding, `tall` rows to an image, into image [rows, bytes]; the
-    address where row 0 would lie."""
-    row, before = image.shape[1], left * x.shape[3] * itemsize
-    inside = x.shape[2] * x.shape[3] * itemsize
-    for r in range(low, min(high, x.shape[0] * tall)):
-        n, i = r // tall, r % tall - top
-        target = address(image) + (r - low) * row
-        if 0 <= i < x.shape[1]:
-            fill_bytes(target, fill, before)
-            copy_bytes(target + before, address(x) + (n * x.shape[1] + i) * inside, inside)
-            fill_bytes(target + before + inside, fill, row - before - inside)
-        else:
-            fill_bytes(target, fill, row)
-    return address(image) - low * row  # type: ignore[no-any-return]
+def rows_by(copy: Callable[..., Any]) -> Callable[..., Any]:
+    @inline
+    def rows(x: Any, image: Any, tall: int, top: int, left: int, fill: int, itemsize: int, low: int, high: int) -> int:
+        """Copy rows low to high of x [N, H, W, C] with its padding, `tall` rows to an image, into image [rows, bytes]; the
+        address where row 0 would lie."""
+        row, before = image.shape[1], left * x.shape[3] * itemsize
+        inside = x.shape[2] * x.shape[3] * itemsize
+        for r in range(low, min(high, x.shape[0] * tall)):
+            n, i = r // tall, r % tall - top
+            target = address(image) + (r - low) * row
+            if 0 <= i < x.shape[1]:
+                fill_bytes(target, fill, before)
+                copy(target + before, address(x) + (n * x.shape[1] + i) * inside, inside)
+                fill_bytes(target + before + inside, fill, row - before - inside)
+            else:
+                fill_bytes(target, fill, row)
+        return address(image) - low * row  # type: ignore[no-any-return]
+
+    return rows
+
+
+padded_rows, flipped_rows = rows_by(copy_bytes), rows_by(flip_bytes)
 
 
 @cache

@@ -11,6 +11,7 @@ wide as 9 bits, mostly for a channel or two: then v = a + b with both in int8, a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -18,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from . import jit
-from .contract import Arg, Call, Kernel, Maker
-from .gemm import BLOCK, Product, padded_rows
+from .contract import ROOM, Arg, Call, Kernel, Maker
+from .gemm import BLOCK, Product, flipped_rows, padded_rows
 from .machine import address
 from .numerics import quantized_range
 
@@ -95,11 +96,12 @@ def pack_quads(w: np.ndarray, groups: int, nr: int, taps: int) -> np.ndarray:
 
 
 @cache
-def conv_gemm_i8(mr: int, nr: int, level: str, tail: str, signed: bool) -> Callable[..., None]:
-    """The driver for one tile size. units: tiles of pixels, or panels (by_panel)."""
+def conv_gemm_i8(mr: int, nr: int, level: str, tail: str, signed: bool, copied: bool) -> Callable[..., None]:
+    """The driver for one tile size. units: tiles of pixels, or panels (by_panel). copied: rows come as a band, unsigned."""
     from .micro.gemm_i8 import gemm_i8
 
-    tile = gemm_i8(mr, nr, LANES[level], level in ("amx", "vnni"), tail, signed)
+    tile = gemm_i8(mr, nr, LANES[level], level in ("amx", "vnni"), tail, signed, signed and not copied)
+    rows = flipped_rows if signed else padded_rows
 
     def run(x: Any, image: Any, tall: int, top: int, left: int, reach: int, fill: int, w: Any, turns: Any,
             offsets: Any, bias: Any, multiplier: Any, shift: Any, groups: int, x_rows: Any, y_rows: Any, runs: Any, k: int,
@@ -115,8 +117,8 @@ def conv_gemm_i8(mr: int, nr: int, level: str, tail: str, signed: bool) -> Calla
             count = min(block, last - at)
             if image.shape[0] > 0:
                 row = image.shape[1]
-                base = padded_rows(x, image, tall, top, left, fill, 1, x_rows[at * mr] // row,
-                                   x_rows[(at + count) * mr - 1] // row + reach)
+                base = rows(x, image, tall, top, left, fill, 1, x_rows[at * mr] // row,
+                            x_rows[(at + count) * mr - 1] // row + reach)
             for panel in range(panel0, panel1):
                 g, p = panel // panels, panel % panels
                 for b in range(at, at + count):
@@ -145,11 +147,15 @@ def conv_gemm_int(name: str, product: Callable[[Call], Product], fits: Callable[
         tiles = -(-p.pixels // mr)
         panels = p.groups * -(-(p.w.shape[0] // p.groups) // nr)
         by_panel = tiles < 4 * call.threads
+        # Bytes of x become unsigned as they are copied, not tile by tile, if they have to be copied anyway or fit.
+        line, (_, _, _, reach) = math.prod((p.padded or p.x_shape)[2:4]), p.edges
+        small = line * (reach + -(-mr // p.y_shape[2]) * p.window[0]) <= ROOM and panels * p.w[0].size >= 512
+        copied = p.padded is not None or (signed and small)
         weights = p.w.reshape(p.w.shape[0], -1)
 
         def args(call: Call, params: None) -> tuple[Arg, ...]:
             x_rows, y_rows, runs, k = p.distances(1, mr)
-            image, block = p.band(1, x_rows[::mr], x_rows[mr - 1 :: mr], BLOCK // (mr * runs.size * k))
+            image, block = p.band(1, x_rows[::mr], x_rows[mr - 1 :: mr], BLOCK // (mr * runs.size * k), always=copied)
             x_zero = call.input(0).zero_point
             low, high = split_weights(weights, p.w_zero)
             turns = in_turns(pack_quads(low, p.groups, nr, runs.size),
@@ -158,14 +164,14 @@ def conv_gemm_int(name: str, product: Callable[[Call], Product], fits: Callable[
             total = sum(part.sum(axis=1, dtype=np.int32).astype(np.int64) for part in (low, high) if part is not None)
             bias = wrapped(p.bias.astype(np.int64) - (x_zero + 128 * signed) * total)
             multiplier, shift = scales(call)
-            return (p.x, image, *p.edges, x_zero & 255, *turns,
+            return (p.x, image, *p.edges, (x_zero & 255) ^ (128 * signed), *turns,
                     *(panels_of(v, p.groups, nr) for v in (bias, multiplier, shift)), p.groups, x_rows, y_rows, runs, k,
                     -(-k // 4), block, int(by_panel), call.output.zero_point,
                     *quantized_range(call.options.fused_activation_function, call), p.y)
 
         used = "vnni" if level == "amx" else level
         return Kernel(f"{name}_gemm_{mr}x{nr}_{call.input(0).dtype}_{call.numerics}_{used}",
-                      conv_gemm_i8(mr, nr, used, tails[call.numerics], signed), args,
+                      conv_gemm_i8(mr, nr, used, tails[call.numerics], signed, copied), args,
                       split=lambda call: panels if by_panel else tiles)
 
     return make

@@ -76,6 +76,17 @@ def copy_bytes(code: Any, target: Any, source: Any, size: Any) -> None:
 
 
 @microkernel("int64", "int64", "int64")
+def flip_bytes(code: Any, target: Any, source: Any, size: Any) -> None:
+    """memcpy with the sign bit of every byte turned over: int8 as uint8, 128 more."""
+    vector = code.vector(code.I8, 32)
+    with code.loop(size / 32) as i:
+        code.store(code.load(source + i * 32, vector) ^ -128, target + i * 32)
+    done = size / 32 * 32
+    with code.loop(size - done) as i:
+        code.store(code.load(source + done + i, code.I8) ^ -128, target + done + i)
+
+
+@microkernel("int64", "int64", "int64")
 def fill_bytes(code: Any, target: Any, byte: Any, size: Any) -> None:
     """memset, at an address."""
     code.fill(target, code.convert(byte, code.I8), size)

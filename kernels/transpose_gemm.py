@@ -171,7 +171,7 @@ def int_phases(mr: int, nr: int, level: str, tail: str, signed: bool) -> Callabl
     """The driver for 8 bits. units: tiles."""
     from .micro.gemm_i8 import gemm_i8
 
-    tile = gemm_i8(mr, nr, INT_LANES[level], level in ("amx", "vnni"), tail, signed)
+    tile = gemm_i8(mr, nr, INT_LANES[level], level in ("amx", "vnni"), tail, signed, signed)
 
     def run(x: Any, image: Any, tall: int, top: int, left: int, reach: int, fill: int, w: Any, bias: Any,
             multiplier: Any, shift: Any, x_rows: Any, y_rows: Any, runs: Any, phases: Any, block: int, y_zero: int, lo: int,

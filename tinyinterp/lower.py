@@ -29,7 +29,6 @@ from .schema.frozen import changed as replace
 from .schema.frozen import record
 
 Shape = tuple[int, ...]
-STREAMED = 1024  # bytes of a constant from which on it pays to move it
 SPARSE = (BuiltinOperator.DENSIFY, BuiltinOperator.CUSTOM)  # who may be given the stored elements of a sparse constant
 
 
@@ -334,13 +333,13 @@ def _owned(array: np.ndarray) -> bool:
 
 
 def _argument(arg: Any) -> Arg:
-    """Arrays contiguous and, if they are large and not the model's own bytes, at a multiple of 64, so that no register is
+    """Arrays contiguous and, but for those that lie in the model's own bytes, at a multiple of 64, so that no register is
     filled from two cache lines; numbers plain."""
     if isinstance(arg, np.ndarray):
         if arg.ndim == 0:
             raise ShapeError("a kernel argument has no dimensions")
         made = np.ascontiguousarray(arg)
-        if made.nbytes >= STREAMED and made.ctypes.data % ALIGNMENT and _owned(made):
+        if made.nbytes >= ALIGNMENT and made.ctypes.data % ALIGNMENT and _owned(made):
             memory = aligned(made.nbytes)[: made.nbytes]
             memory[:] = made.reshape(-1).view(np.uint8)
             made = memory.view(made.dtype).reshape(made.shape)

@@ -33,10 +33,11 @@ def dot4(code: Code, acc: Value, a: Value, w: Value, vnni: bool) -> Value:
     return acc
 
 
-def gemm_i8(mr: int, nr: int, lanes: int, vnni: bool, tail: str, signed: bool) -> Callable[..., Any]:
+def gemm_i8(mr: int, nr: int, lanes: int, vnni: bool, tail: str, signed: bool, flips: bool) -> Callable[..., Any]:
     """The tile as a microkernel of (a, a_rows, runs, taps, quads, at, more, w, bias, multiplier, shift, y, y_rows, columns,
     y_zero, lo, hi). Distances in bytes as in `gemm_f32`; quads: of k in a run; bias, multiplier, shift: addresses of NR values.
 
+    flips: the rows are int8; else they are unsigned, or have been made so (128 more).
     at: address of int64 [more], where in a row the quads lie that count once more, with the weights behind the others.
     """
     vectors = nr // lanes
@@ -59,7 +60,7 @@ def gemm_i8(mr: int, nr: int, lanes: int, vnni: bool, tail: str, signed: bool) -
             here.set(here.get() + 4 * nr)
             for m, cells in enumerate(sums):
                 x = code.splat(code.load(row[m] + offset, code.I32), kind)
-                x = x ^ flip if signed else x
+                x = x ^ flip if flips else x
                 for cell, w4 in zip(cells, b):
                     cell.set(dot4(code, cell.get(), x, w4, vnni))
 
