@@ -30,9 +30,10 @@ from .machine import address, copy_bytes, fill_bytes, flip_bytes, inline
 
 BLOCK = 1 << 17  # bytes of pixels in a block
 # (NR, MR): measured time an element against the best one. More rows than ten need more addresses than there are registers;
-# fewer chains than 8 vectors do not hide the four cycles of a link.
-TILES = {"avx512": {(64, 6): 1.0, (48, 8): 1.02, (32, 10): 1.03, (32, 12): 1.04, (32, 7): 1.05, (32, 8): 1.06, (16, 10): 1.33},
-         "avx2": {(16, 6): 1.0, (8, 8): 1.4}, "portable": {}}
+# fewer chains than 8 vectors do not hide the four cycles of a link: those are for few pixels.
+TILES = {"avx512": {(64, 6): 1.0, (48, 8): 1.02, (32, 10): 1.03, (32, 12): 1.04, (32, 7): 1.05, (32, 8): 1.06, (16, 10): 1.33,
+                    (64, 3): 1.1, (64, 2): 1.15, (32, 4): 1.15, (16, 4): 1.2},
+         "avx2": {(16, 6): 1.0, (8, 8): 1.4, (16, 3): 1.2, (8, 3): 1.4}, "portable": {}}
 SHORT = 4  # runs with fewer values have tiles of their own
 LANES = {"avx512": 16, "avx2": 8, "portable": 4}
 
@@ -214,7 +215,7 @@ def conv_gemm(name: str, product: Callable[[Call], Product], fits: Callable[[Cal
 
 
 def best_tile(p: Product, isa: str) -> tuple[int, int]:
-    """(NR, MR): the tile that computes the fewest elements that do not exist, the widest of those."""
+    """(NR, MR): the tile with which all of them take the fewest cycles."""
     channels = p.w.shape[0] // p.groups
     if p.pixels == 1:  # one row: a chain waits four cycles for its next link, so few vectors leave the machine idle
         lanes = LANES[isa]
@@ -223,7 +224,9 @@ def best_tile(p: Product, isa: str) -> tuple[int, int]:
 
     def cost(tile: tuple[int, int]) -> float:
         nr, mr = tile
-        return float(-(-channels // nr) * nr * -(-p.pixels // mr) * mr * TILES[isa][tile])
+        vectors = nr // LANES[isa]
+        each = p.w[0].size * max(mr * vectors / 2 * TILES[isa][tile], 4) + 2 * mr * vectors + 3 * mr + 30
+        return float(-(-channels // nr) * -(-p.pixels // mr) * each)
 
     return min(TILES[isa], key=cost)
 
