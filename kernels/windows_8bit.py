@@ -34,7 +34,7 @@ from .micro.depthwise_flat import depthwise_flat, spread_pixels
 from .numerics import product_scales, quantized_range
 from .windows import LANES, pixels
 
-PERIOD = 1 << 15  # bytes of weights that stay in the first-level cache
+CACHE = 1 << 15  # bytes of weights or rows that stay in the first-level cache
 RING = 1 << 22  # bytes: more only for dilations far beyond an image
 
 
@@ -161,18 +161,19 @@ Made = tuple[str, Callable[..., None], Callable[[Call, None], tuple[Arg, ...]], 
 def flat(call: Call, form: Form, low: np.ndarray, high: np.ndarray | None, ends: tuple[int, int, int]) -> Made | None:
     """(name, driver, arguments, units) for few channels; None when a ring of rows would be out of proportion."""
     x, at, (n, oh, ow, channels), (kh, kw, _) = call.input(0), window(call), call.output.shape, low.shape
-    under = best_group(kh, kw, at.stride_h, at.dilation_h, oh, form.lanes // 4)
-    height, users = shared_rows(under)
-    slots, sw = 1 << height[-1].bit_length(), at.stride_w
-    columns = max((ow - 1) * sw + (kw - 1) * at.dilation_w + 1, at.left + x.shape[2])
+    sw, columns = at.stride_w, max((ow - 1) * at.stride_w + (kw - 1) * at.dilation_w + 1, at.left + x.shape[2])
     half = -(-(-(-columns // sw) * channels + 64) // 64) * 64  # bytes of every sw-th pixel of a row
+    most = form.lanes // 4 if 8 * half * sw < CACHE else 2  # long rows: few fit the first-level cache
+    under = best_group(kh, kw, at.stride_h, at.dilation_h, oh, most)
+    height, users = shared_rows(under)
+    slots = 1 << height[-1].bit_length()
     if slots * half * sw > RING:
         return None
 
     def args(call: Call, params: None) -> tuple[Arg, ...]:
         wide = 4 * form.lanes
         period = math.lcm(channels, wide)
-        if period * kw * sum(map(len, users)) * 4 > PERIOD or period > 2 * ow * channels:
+        if period * kw * sum(map(len, users)) * 4 > CACHE or period > 2 * ow * channels:
             period = channels * max(wide // channels, 1)
         starts = chunk_channels(period, wide)[:, 0]
         take = (starts[:, None] + lane_order(form.lanes)) % channels
