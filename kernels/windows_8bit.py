@@ -186,7 +186,7 @@ def flat(call: Call, form: Form, low: np.ndarray, high: np.ndarray | None, ends:
         turns = np.maximum(-(-(ow * channels - starts) // period), 0)
         ring = Scratch(np.dtype(np.uint8), (slots, half * sw))
         return (x.view(), ring, Scratch(np.dtype(np.int64), (len(height),)), np.array(height, np.int64),
-                taps % sw * half + taps // sw * channels, np.stack([starts, turns], axis=1), period, on_lines(w),
+                taps % sw * half + taps // sw * channels, np.stack([starts, turns], axis=1), period, w,
                 *requantization(call, take), at.stride_h, at.top, pieces, (x.zero_point + 128 * form.signed) & 255, *ends,
                 call.output.view())
 
@@ -207,7 +207,7 @@ def grouped(call: Call, form: Form, low: np.ndarray, high: np.ndarray | None, en
         if high is not None:
             packed += [np.stack([pack_window(v, take[single:]) for v in (low, high)], axis=1).reshape(-1)]
         outside = np.full(channels + 64, x.zero_point, x.dtype)
-        return (x.view(), outside, chunks[:, 0].copy(), single, on_lines(np.concatenate(packed)), *requantization(call, take),
+        return (x.view(), outside, chunks[:, 0].copy(), single, np.concatenate(packed), *requantization(call, take),
                 Scratch(np.dtype(np.int64), (kh,)), at.stride_h, at.stride_w, at.dilation_h, at.dilation_w, at.top, at.left,
                 *ends, call.output.view())
 
@@ -222,16 +222,7 @@ def requantization(call: Call, take: np.ndarray) -> Iterator[np.ndarray]:
     total = w.sum(axis=(0, 1), dtype=np.int64) - zero_of(call) * w.shape[0] * w.shape[1]
     bias = np.asarray(bias_or_zeros(call, channels, np.int32)).astype(np.int64)
     bias -= (x.zero_point + 128 * (x.dtype == np.int8)) * total
-    return (on_lines(v[take]) for v in (wrapped(bias), *product_scales(call, x, call.input(1), channels)))
-
-
-def on_lines(v: np.ndarray) -> np.ndarray:
-    """The same values from the start of a cache line on: a vector that lies in two lines takes twice as long to load."""
-    room = np.empty(v.nbytes + 64, np.uint8)
-    start = -room.ctypes.data % 64
-    made = room[start : start + v.nbytes].view(v.dtype).reshape(v.shape)
-    made[...] = v
-    return made
+    return (v[take] for v in (wrapped(bias), *product_scales(call, x, call.input(1), channels)))
 
 
 def best_group(kh: int, kw: int, sh: int, dh: int, oh: int, most: int) -> tuple[tuple[int, ...], ...]:
