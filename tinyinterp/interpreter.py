@@ -132,15 +132,20 @@ class Interpreter:
 
     def invoke(self) -> None:
         """Compute the outputs from the inputs, with the GIL released. Raises: NotReadyError, ValueDependentError, InUseError."""
-        turn = self._turn
-        if not turn.take(False):
-            turn.refuse()
+        free = self._turn.free
+        try:
+            free.pop()
+        except IndexError:
+            self._turn.refuse()
         try:
             if self._views.last is not None:  # here and below: a call more costs as much as a layer of a small network
                 self._ensure_safe()
-            (self._sessions[0] if self._sessions else self._session()).run()
+            session = self._sessions[0] if self._sessions else self._session()
+            alone = session.alone
+            if alone is None or alone[0](alone[1]):
+                session.run()
         finally:
-            turn.leave()
+            free.append(None)
 
     def resize_tensor_input(self, input_index: int | str, tensor_size: Any, strict: bool = False) -> None:
         """Note a new shape for an input, to hold from the next allocate_tensors() on.

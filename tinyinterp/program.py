@@ -244,7 +244,7 @@ class Program:
         self.objects: dict[int, np.ndarray] = {}  # root tensor -> its strings
         self.segments = [self._bind(plan_of(graph, shapes, numerics, threads, preserve), None, {})]
         self.complete = self.segments[-1].plan.cut is None
-        self._alone = self.segments[0].alone if self.complete else None
+        self.alone = self.segments[0].alone if self.complete else None
 
     def _bind(self, plan: Plan, before: Segment | None, seen: Mapping[int, np.ndarray]) -> Segment:
         keep = set(self.graph.outputs) | {t for t, x in enumerate(self.graph.tensors) if x.is_variable}
@@ -266,8 +266,8 @@ class Program:
 
     def run(self) -> None:
         """Compute the outputs from the inputs in the arena. Raises: ValueDependentError."""
-        if self._alone is not None:  # one native call and no more
-            loop, words = self._alone
+        if self.alone is not None:  # one native call and no more
+            loop, words = self.alone
             if loop(words):
                 self.segments[0].fail(0)
             return

@@ -36,6 +36,7 @@ class Session:
         self.inputs: dict[int, Shape] = {t: graph.tensors[t].shape for t in graph.inputs}  # what the program is made for
         self.program: Program | None = None
         self.ready = False
+        self.alone: tuple[Any, Any] | None = None  # the native loop and its argument when they are all there is to a run
         self._kept = frozenset((*graph.inputs, *graph.outputs))
         used = {*graph.outputs, *(t for o in graph.operators for t in o.operator.inputs)}
         self._strings = [t for t in graph.inputs if t in used and graph.tensors[t].type == TensorType.STRING]
@@ -70,7 +71,7 @@ class Session:
         if shape == old and self.program is not None and t not in self.sizes:
             return
         self.sizes[t] = shape
-        self.ready, self._direct = False, {}
+        self.ready, self.alone, self._direct = False, None, {}
 
     def _strictly(self, t: int, shape: Shape) -> None:
         tensor, old = self.graph.tensors[t], self.shape(t)
@@ -102,6 +103,7 @@ class Session:
         if program.complete:
             fixed = [t for t in self._kept if t not in program.plan.values and self.graph.tensors[t].type.numpy is not None]
             self._direct = {t: program.array(t) for t in fixed if program.has(t)}
+            self.alone = None if self._strings else program.alone
 
     def reset_variables(self) -> None:
         """Zero every variable, int8 ones to the value that stands for 0."""

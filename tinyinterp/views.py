@@ -8,7 +8,6 @@ gone as soon as the last view and the last slice of a view are.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from typing import Any, NoReturn
 
@@ -59,20 +58,26 @@ class Views:
 
 
 class Turn:
-    """One thread at a time: the second one gets an error instead of garbage."""
+    """One thread at a time: the second one gets an error instead of garbage.
+
+    The turn is the one element of a list: whoever takes it out is in. pop() and append() are atomic, and both together take a
+    fifth of the time of a lock, which is as much as a small network takes.
+    """
 
     def __init__(self) -> None:
-        lock = threading.Lock()
-        self.take, self.leave = lock.acquire, lock.release  # for invoke(), where `with` would cost as much as a small network
+        self.free = [None]
 
     def __enter__(self) -> None:
-        if not self.take(False):
+        try:
+            self.free.pop()
+        except IndexError:
             self.refuse()
 
     def __exit__(self, *error: object) -> None:
-        self.leave()
+        self.free.append(None)
 
     def refuse(self) -> NoReturn:
+        """Raises: InUseError."""
         raise InUseError(hint("This interpreter is in use by another thread.",
                               "give each thread an Interpreter of its own: they share nothing",
-                              "or hold a lock of yours from set_tensor() to get_tensor()"))
+                              "or hold a lock of yours from set_tensor() to get_tensor()")) from None
