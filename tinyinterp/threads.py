@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .evaluate import aligned, native_loop
-from .kernels.micro.loop import MAILBOX
+from .kernels.micro.loop import MAILBOX, SLOT
 
 
 class Workers:
@@ -24,17 +24,19 @@ class Workers:
 
     def __init__(self, count: int) -> None:
         self.pid = os.getpid()
-        box = aligned(MAILBOX * 8)
+        box = aligned((MAILBOX + SLOT * count) * 8)
+        box.view(np.int64)[MAILBOX::SLOT][:count] = 1
         self.mailbox = int(box.ctypes.data)
         for number in range(1, count + 1):
-            threading.Thread(target=_serve, args=(native_loop("_serve"), box), name=f"tinyinterp-{number}",
+            threading.Thread(target=_serve, args=(native_loop("_serve"), box, number), name=f"tinyinterp-{number}",
                              daemon=True).start()
         self._end = weakref.finalize(self, _stop, native_loop("_stop"), box, self.pid)
         self._end.atexit = False  # at exit the process takes its daemon threads with it
 
 
-def _serve(serve: Any, box: np.ndarray) -> None:
-    serve(ctypes.c_void_p(box.ctypes.data))
+def _serve(serve: Any, box: np.ndarray, number: int) -> None:
+    mine = np.array([box.ctypes.data, number], np.int64)
+    serve(ctypes.c_void_p(mine.ctypes.data))
 
 
 def _stop(stop: Any, box: np.ndarray, pid: int) -> None:

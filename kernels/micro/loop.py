@@ -9,11 +9,11 @@ the words (table, n, part, parts, result, mailbox). It walks n rows of four word
     (free)
 
 and leaves status and step of the first failure in `result`. A step to be shared computes part `part` of `parts`, or, with
-a mailbox, all `parts` of them, together with the workers who listen there. Parts are tickets: the leader offers them, then
-takes them one by one like everybody else, and waits only for those that somebody has taken. So a worker that the system
-gives no core holds nobody up, and a short run does not wait for workers to wake. A ticket counts the parts that are left
-in its low bits and the offers above them, so that one from an earlier step can never be taken. MXCSR belongs to a thread:
-it is set on change only and the caller's value comes back at the end.
+a mailbox, all `parts` of them, together with the workers who listen there. The leader makes an offer and computes part 0;
+worker w takes part w, so that what it computes next is in its cache. Parts that nobody has begun by then are the leader's
+too: a worker that the system gives no core holds nobody up, and a short run does not wait for workers to wake. Offers are
+counted, and a worker's slot tells which one it has come to: 2 n when it computes its part of offer n, 2 n + 1 when that is
+done. MXCSR belongs to a thread: it is set on change only and the caller's value comes back at the end.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import sys
 DENORMALS_OFF, SHARED = 1, 2
 ROW = 4
 RESULT = 2  # words: status, step
-MAILBOX = 48  # words
-MOST = 256  # parts of a step
+SLOT = 8  # words from one worker's slot to the next: a cache line
+MAILBOX = 40  # words before the first slot
 
 _X86 = """
 define internal i32 @get_mode() {
@@ -78,13 +78,13 @@ entry:
   %box = load ptr, ptr %box.p
   %sleepers.p = getelementptr i64, ptr %box, i64 SLEEPERS
   %running.p = getelementptr i64, ptr %box, i64 RUNNING
-  %ticket.p = getelementptr i64, ptr %box, i64 TICKET
-  %done.p = getelementptr i64, ptr %box, i64 DONE
-  %offer.kernel = getelementptr i64, ptr %box, i64 OFFER
-  %offer.record = getelementptr i64, ptr %offer.kernel, i64 1
-  %offer.flags = getelementptr i64, ptr %offer.kernel, i64 2
-  %offer.parts = getelementptr i64, ptr %offer.kernel, i64 3
-  %offer.status = getelementptr i64, ptr %offer.kernel, i64 4
+  %offer.p = getelementptr i64, ptr %box, i64 OFFER
+  %offer.kernel = getelementptr i64, ptr %offer.p, i64 1
+  %offer.record = getelementptr i64, ptr %offer.p, i64 2
+  %offer.flags = getelementptr i64, ptr %offer.p, i64 3
+  %offer.parts = getelementptr i64, ptr %offer.p, i64 4
+  %offer.status = getelementptr i64, ptr %box, i64 STATUS
+  %slots = getelementptr i64, ptr %box, i64 SLOTS
   %team = icmp ne ptr %box, null
   br i1 %team, label %ring, label %begin
 
@@ -148,45 +148,59 @@ offer:
   store i64 %kernel.i, ptr %offer.kernel
   store i64 %record, ptr %offer.record
   store i64 %flags, ptr %offer.flags
-  %before = load atomic i64, ptr %done.p acquire, align 8
-  %target = add i64 %before, %parts
-  %old = load atomic i64, ptr %ticket.p monotonic, align 8
-  %counted = add i64 %old, 1024
-  %first = add i64 %counted, %parts
-  store atomic i64 %first, ptr %ticket.p release, align 8
-  br label %take
-
-take:
-  %ticket = load atomic i64, ptr %ticket.p monotonic, align 8
-  %left = and i64 %ticket, 1023
-  %none = icmp eq i64 %left, 0
-  br i1 %none, label %wait, label %claim
-
-claim:
-  %fewer = sub i64 %ticket, 1
-  %exchange = cmpxchg ptr %ticket.p, i64 %ticket, i64 %fewer acq_rel monotonic
-  %got = extractvalue { i64, i1 } %exchange, 1
-  br i1 %got, label %do, label %take
+  %old = load atomic i64, ptr %offer.p monotonic, align 8
+  %serial = add i64 %old, 1
+  %working = mul i64 %serial, 2
+  %idle.slot = sub i64 %working, 1
+  %done.slot = add i64 %working, 1
+  store atomic i64 %serial, ptr %offer.p release, align 8
+  br label %do
 
 do:
-  %number = sub i64 %left, 1
+  %number = phi i64 [ 0, %offer ], [ %w, %claim ]
   %answer = call i64 %kernel(i64 %record, i64 %number, i64 %parts)
   %wrong = icmp ne i64 %answer, 0
-  br i1 %wrong, label %tell, label %count
+  br i1 %wrong, label %tell, label %next
 
 tell:
   store atomic i64 %answer, ptr %offer.status monotonic, align 8
-  br label %count
+  br label %next
 
-count:
-  %finished = atomicrmw add ptr %done.p, i64 1 acq_rel
-  br label %take
+next:
+  %from = phi i64 [ %number, %do ], [ %number, %tell ], [ %w, %look ], [ %w, %claim ]
+  %w = add i64 %from, 1
+  %any = icmp slt i64 %w, %parts
+  br i1 %any, label %look, label %gather
+
+look:
+  %w.0 = sub i64 %w, 1
+  %w.words = mul i64 %w.0, 8
+  %slot = getelementptr i64, ptr %slots, i64 %w.words
+  %seen = load atomic i64, ptr %slot monotonic, align 8
+  %free = icmp eq i64 %seen, %idle.slot
+  br i1 %free, label %claim, label %next
+
+claim:
+  %exchange = cmpxchg ptr %slot, i64 %idle.slot, i64 %done.slot acq_rel monotonic
+  %got = extractvalue { i64, i1 } %exchange, 1
+  br i1 %got, label %do, label %next
+
+gather:
+  %g = phi i64 [ 1, %next ], [ %g.next, %arrived ]
+  %some = icmp slt i64 %g, %parts
+  br i1 %some, label %watch, label %together.end
+
+watch:
+  %g.0 = sub i64 %g, 1
+  %g.words = mul i64 %g.0, 8
+  %g.slot = getelementptr i64, ptr %slots, i64 %g.words
+  br label %wait
 
 wait:
-  %turns = phi i64 [ 0, %take ], [ %turns.next, %again ]
-  %now = load atomic i64, ptr %done.p acquire, align 8
-  %all = icmp sge i64 %now, %target
-  br i1 %all, label %together.end, label %idle
+  %turns = phi i64 [ 0, %watch ], [ %turns.next, %again ]
+  %now = load atomic i64, ptr %g.slot acquire, align 8
+  %all = icmp eq i64 %now, %done.slot
+  br i1 %all, label %arrived, label %idle
 
 idle:
   call void @relax()
@@ -201,6 +215,10 @@ yield:
 
 again:
   br label %wait
+
+arrived:
+  %g.next = add i64 %g, 1
+  br label %gather
 
 together.end:
   %said = load atomic i64, ptr %offer.status monotonic, align 8
@@ -235,9 +253,9 @@ return:
 """
 
 
-# A worker looks for tickets. While a run goes on it does nothing else, but gives its core away now and then; after one it
+# A worker looks for offers. While a run goes on it does nothing else, but gives its core away now and then; after one it
 # spins a while, since the next often follows at once, then sleeps until the bell (word 0) changes. It touches what belongs
-# to a run only while it holds a ticket, so the leader may return without a look at who is still awake.
+# to a run only while its slot says so, so the leader may return without a look at who is still awake.
 _TEAM = """
 define i64 @SYMBOL_stop(ptr %box) {
   %stop.p = getelementptr i64, ptr %box, i64 STOP
@@ -247,40 +265,48 @@ define i64 @SYMBOL_stop(ptr %box) {
   ret i64 0
 }
 
-define i64 @SYMBOL_serve(ptr %box) {
+define i64 @SYMBOL_serve(ptr %mine) {
 entry:
+  %box = load ptr, ptr %mine
+  %number.p = getelementptr i64, ptr %mine, i64 1
+  %number = load i64, ptr %number.p
   %sleepers.p = getelementptr i64, ptr %box, i64 SLEEPERS
   %running.p = getelementptr i64, ptr %box, i64 RUNNING
-  %ticket.p = getelementptr i64, ptr %box, i64 TICKET
-  %done.p = getelementptr i64, ptr %box, i64 DONE
+  %offer.p = getelementptr i64, ptr %box, i64 OFFER
   %stop.p = getelementptr i64, ptr %box, i64 STOP
-  %offer.kernel = getelementptr i64, ptr %box, i64 OFFER
-  %offer.record = getelementptr i64, ptr %offer.kernel, i64 1
-  %offer.flags = getelementptr i64, ptr %offer.kernel, i64 2
-  %offer.parts = getelementptr i64, ptr %offer.kernel, i64 3
-  %offer.status = getelementptr i64, ptr %offer.kernel, i64 4
+  %offer.kernel = getelementptr i64, ptr %offer.p, i64 1
+  %offer.record = getelementptr i64, ptr %offer.p, i64 2
+  %offer.flags = getelementptr i64, ptr %offer.p, i64 3
+  %offer.parts = getelementptr i64, ptr %offer.p, i64 4
+  %offer.status = getelementptr i64, ptr %box, i64 STATUS
+  %slots = getelementptr i64, ptr %box, i64 SLOTS
+  %place = sub i64 %number, 1
+  %place.words = mul i64 %place, 8
+  %slot = getelementptr i64, ptr %slots, i64 %place.words
   %caller = call i32 @get_mode()
   %mode.on = and i32 %caller, -32833
   %mode.off = or i32 %caller, 32832
   br label %listen
 
 listen:
-  %mode = phi i32 [ %caller, %entry ], [ %want, %count ]
+  %mode = phi i32 [ %caller, %entry ], [ %want, %count ], [ %mode, %claim ]
+  %known = phi i64 [ 0, %entry ], [ %serial, %count ], [ %serial, %claim ]
   br label %search
 
 search:
-  %turns = phi i64 [ 0, %listen ], [ 0, %claim ], [ %turns.next, %again ], [ 0, %sleep ]
+  %turns = phi i64 [ 0, %listen ], [ %turns.next, %again ], [ 0, %sleep ]
   %bell = load atomic i64, ptr %box seq_cst, align 8
-  %ticket = load atomic i64, ptr %ticket.p acquire, align 8
-  %left = and i64 %ticket, 1023
-  %none = icmp eq i64 %left, 0
+  %serial = load atomic i64, ptr %offer.p acquire, align 8
+  %none = icmp eq i64 %serial, %known
   br i1 %none, label %idle, label %claim
 
 claim:
-  %fewer = sub i64 %ticket, 1
-  %exchange = cmpxchg ptr %ticket.p, i64 %ticket, i64 %fewer acq_rel monotonic
+  %working = mul i64 %serial, 2
+  %idle.slot = sub i64 %working, 1
+  %done.slot = add i64 %working, 1
+  %exchange = cmpxchg ptr %slot, i64 %idle.slot, i64 %working acq_rel monotonic
   %got = extractvalue { i64, i1 } %exchange, 1
-  br i1 %got, label %do, label %search
+  br i1 %got, label %do, label %listen
 
 do:
   %kernel.i = load i64, ptr %offer.kernel
@@ -299,7 +325,6 @@ switch:
   br label %work
 
 work:
-  %number = sub i64 %left, 1
   %answer = call i64 %kernel(i64 %record, i64 %number, i64 %parts)
   %wrong = icmp ne i64 %answer, 0
   br i1 %wrong, label %tell, label %count
@@ -309,7 +334,7 @@ tell:
   br label %count
 
 count:
-  %finished = atomicrmw add ptr %done.p, i64 1 acq_rel
+  store atomic i64 %done.slot, ptr %slot release, align 8
   br label %listen
 
 idle:
@@ -375,7 +400,7 @@ define internal void @doze(ptr %box, i32 %seen) {
 """
 SPINS = 1000  # 50 to 100 us, by the processor's idea of a pause
 # Where things are in the mailbox, in words: each on a cache line of its own.
-PLACES = {"STOP": "1", "TICKET": "8", "DONE": "16", "RUNNING": "24", "SLEEPERS": "32", "OFFER": "40"}
+PLACES = {"STOP": 1, "OFFER": 8, "RUNNING": 16, "SLEEPERS": 24, "STATUS": 32, "SLOTS": MAILBOX}
 
 
 def assembly(symbol: str) -> str:
