@@ -101,6 +101,6 @@ def pixels(call: Call) -> int:
 
 def turned(call: Call) -> bool:
     """Whether an image of one column is taken for one row, whose pixels make groups and share their cells: float32 only (four
-    rows of bytes are one vector, four columns are not), and on one thread, since threads share rows."""
+    rows of bytes are one vector, four columns are not)."""
     x, w = call.input(0), call.input(1)
-    return x.dtype == np.float32 and x.shape[2] == w.shape[2] == call.output.shape[2] == 1 and call.threads == 1
+    return x.dtype == np.float32 and x.shape[2] == w.shape[2] == call.output.shape[2] == 1

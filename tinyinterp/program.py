@@ -28,9 +28,10 @@ from .lower import Plan, Shape, Step, lower, plan_of
 from .schema import TensorType
 from .threads import Workers
 
-SHARE = 1 << 15  # steps with fewer multiply-accumulates or output bytes than this stay on one thread
-# Seconds: a shorter run is not worth waking a sleeping worker, which takes 50 us and more.
-TOGETHER = float(os.environ.get("TINYINTERP_SHARE_ABOVE", 300e-6))
+# Seconds: a shorter run is not worth waking a sleeping worker, which takes 50 us and more; a shorter step not worth sharing,
+# which takes about 1 us.
+TOGETHER = float(os.environ.get("TINYINTERP_SHARE_ABOVE", 200e-6))
+SHARE = min(5e-6, TOGETHER)
 
 
 def lives_of(plan: Plan, keep: frozenset[int], preserve: bool = False) -> list[Life]:
@@ -210,18 +211,15 @@ class Segment:
 
 
 def _seconds(step: Step) -> float:
-    """About how long a step takes on one thread: 60 GMAC/s in floats, 250 in 8 bits, 10 GB/s through memory."""
+    """About how long a step takes on one thread: 120 GMAC/s in floats, 500 in 8 bits, 20 GB/s through the caches."""
     operands = [o for o in (*step.call.inputs, *step.call.outputs) if o is not None and o.type.numpy is not None]
     moved = sum(o.size * o.dtype.itemsize for o in operands)
-    rate = 60e9 if step.call.outputs and step.call.outputs[0].type == TensorType.FLOAT32 else 250e9
-    return step.op.macs(step.call) / rate + moved / 10e9
+    rate = 120e9 if step.call.outputs and step.call.outputs[0].type == TensorType.FLOAT32 else 500e9
+    return step.op.macs(step.call) / rate + moved / 20e9
 
 
 def _shared(step: Step, threads: int) -> bool:
-    if threads < 2 or not step.units:
-        return False
-    size = max((o.size * o.dtype.itemsize for o in step.call.outputs if o.type.numpy is not None), default=0)
-    return max(step.op.macs(step.call), size) >= SHARE
+    return threads > 1 and step.units > 1 and _seconds(step) >= SHARE
 
 
 def _runs(n: int, host: set[int]) -> list[tuple[int, int]]:
