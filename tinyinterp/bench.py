@@ -57,8 +57,8 @@ def paired(a: Callable[[], object], b: Callable[[], object], seconds: float) -> 
 
 
 def together(runs: Sequence[Callable[[], object]], seconds: float, rest: float = 0.0, part: float = PART) -> list[Times]:
-    """Time several in turns of `part` seconds, three rounds at least. `rest`: seconds to wait before each turn, for threads to
-    fall asleep."""
+    """Time several in turns of `part` seconds, three rounds at least. `rest`: seconds to wait before each turn, for the
+    threads of the others to fall asleep; one run wakes its own and is not timed."""
     rounds = _rounds(runs, seconds, rest, part)
     return [Times(tuple(r[k] for r in rounds)) for k in range(len(runs))]
 
@@ -73,6 +73,7 @@ def _rounds(runs: Sequence[Callable[[], object]], seconds: float, rest: float, p
         for k in order:
             if rest:
                 time.sleep(rest)
+                runs[k]()
             measured[k] = _time(runs[k], repeats[k])
         rounds.append([measured[k] for k in range(len(runs))])
     return rounds
