@@ -28,10 +28,10 @@ from .lower import Plan, Shape, Step, lower, plan_of
 from .schema import TensorType
 from .threads import Workers
 
-# Seconds: a shorter run is not worth waking a sleeping worker, which takes 50 us and more; a shorter step not worth sharing,
-# which takes about 1 us.
-TOGETHER = float(os.environ.get("TINYINTERP_SHARE_ABOVE", 200e-6))
-SHARE = min(5e-6, TOGETHER)
+# Seconds: a run that saves less than this is not shared, since a worker may have to be woken; nor are steps shorter than that.
+SAVED = float(os.environ.get("TINYINTERP_SHARE_ABOVE", 25e-6))
+SHARE = min(5e-6, SAVED)
+OFFER = 2e-6  # what it costs to share a step
 
 
 def lives_of(plan: Plan, keep: frozenset[int], preserve: bool = False) -> list[Life]:
@@ -117,8 +117,7 @@ class Segment:
         if jit.DISABLED or any(s.kernel.host for s in plan.steps):
             self.calls = [(i, i, self._arrays(i, s)) for i, s in enumerate(plan.steps) if jit.DISABLED or s.kernel.host]
         host = {i for _, i, _ in self.calls}
-        alone = plan.threads == 1 or sum(map(_seconds, plan.steps)) < TOGETHER
-        shared = [not alone and _shared(s, plan.threads) for s in plan.steps]
+        shared = _shared(plan)
         for i, step in enumerate(plan.steps):
             if i in host:
                 continue
@@ -218,8 +217,13 @@ def _seconds(step: Step) -> float:
     return step.op.macs(step.call) / rate + moved / 20e9
 
 
-def _shared(step: Step, threads: int) -> bool:
-    return threads > 1 and step.units > 1 and _seconds(step) >= SHARE
+def _shared(plan: Plan) -> list[bool]:
+    """The steps that threads share: those long enough, if they save enough together."""
+    if plan.threads == 1:
+        return [False] * len(plan.steps)
+    seconds = [_seconds(step) if step.units > 1 else -1.0 for step in plan.steps]
+    saved = sum(max(s * (1 - 1 / plan.threads) - OFFER, 0.0) for s in seconds if s >= SHARE)
+    return [s >= SHARE and saved >= SAVED for s in seconds]
 
 
 def _runs(n: int, host: set[int]) -> list[tuple[int, int]]:
