@@ -22,14 +22,26 @@ EIGHT = [(level, nr, mr) for level in LEVELS for nr, rows in gemm_int.TILES[leve
 FLOAT = [("avx512", *tile) for tile in gemm.TILES["avx512"]] + [("avx2", *tile) for tile in gemm.TILES["avx2"]]
 
 
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """The instruction set is asked for anew once a test has ended, skipped or not."""
+    yield
+    cpu.level.cache_clear()
+
+
+def needed(level: str) -> None:
+    """Skip what this processor has not got; "amx" stands for AMX or vpdpbusd, whose tiles are the same."""
+    if cpu.level() not in (("amx", "vnni") if level == "amx" else (level,)):
+        pytest.skip(f"this processor has no {level}")
+
+
 @pytest.fixture
 def forced(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int, int]]:
     """The tile (NR, MR) that every call gets, at an instruction set that this processor has."""
     level, nr, mr = request.param
     monkeypatch.setenv("TINYINTERP_ISA", level)
     cpu.level.cache_clear()
-    if level != "amx" and cpu.level() != level:
-        pytest.skip(f"this processor has no {level}")
+    needed(level)
     monkeypatch.setattr(gemm_int, "best_tile", lambda *a: (nr, mr, 0.0))
     monkeypatch.setattr(gemm_amx, "best_tile", lambda *a: (nr, mr, 0.0))  # nothing is cheaper: no AMX
     monkeypatch.setattr(gemm, "best_tile", lambda *a: (nr, mr))
@@ -88,6 +100,7 @@ def test_weights_of_two_bytes(level: str, monkeypatch: pytest.MonkeyPatch) -> No
     """No weight, one weight, a channel of weights, or most of them further from the zero point than a byte can tell."""
     monkeypatch.setenv("TINYINTERP_ISA", level)
     cpu.level.cache_clear()
+    needed(level)
     rng = np.random.default_rng(0)
     for zero, least, most in ((128, 0, 256), (120, 0, 248), (100, 0, 228), (250, 130, 256), (3, 0, 256)):
         for n in (5, 70):
