@@ -131,7 +131,10 @@ class Interpreter:
             self._session().allocate()
 
     def invoke(self) -> None:
-        """Compute the outputs from the inputs, with the GIL released. Raises: NotReadyError, ValueDependentError, InUseError."""
+        """Compute the outputs from the inputs; the GIL is released for runs longer than about 10 us.
+
+        Raises: NotReadyError, ValueDependentError, InUseError.
+        """
         free = self._turn.free
         try:
             free.pop()
@@ -142,7 +145,7 @@ class Interpreter:
                 self._ensure_safe()
             session = self._sessions[0] if self._sessions else self._session()
             alone = session.alone
-            if alone is None or alone[0](alone[1]):
+            if alone is None or alone():
                 session.run()
         finally:
             free.append(None)

@@ -8,17 +8,16 @@ Only this file owns memory.
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
 
 from .arena import LIMIT, Life, Placement, place
 from .errors import ArenaError, NotAllocatedError, hint
-from .evaluate import aligned, call_kernel, failure, loop_words, native_loop
+from .evaluate import aligned, call_kernel, failure, loop_words, run_builtin
 from .graph import Graph
 from .kernels import jit
 from .kernels.contract import DELEGATE, OBJECTS, Scratch, Slot
@@ -32,6 +31,7 @@ from .threads import Workers
 SAVED = float(os.environ.get("TINYINTERP_SHARE_ABOVE", 25e-6))
 SHARE = min(5e-6, SAVED)
 OFFER = 2e-6  # what it costs to share a step
+BRIEF = 1e-5  # a run that takes less keeps the GIL: giving it up and taking it back costs as much as a step
 
 
 def lives_of(plan: Plan, keep: frozenset[int], preserve: bool = False) -> list[Life]:
@@ -129,8 +129,8 @@ class Segment:
         self.result = np.zeros(RESULT, np.int64)
         self.threads = plan.threads if any(shared) else 1
         self._words = [loop_words(self.table[a:], b - a, 0, self.threads, self.result) for a, b in self.runs]
-        self._calls = [ctypes.c_void_p(w.ctypes.data) for w in self._words]
-        self._loop = native_loop()
+        brief = len(plan.steps) <= 64 and sum(map(_seconds, plan.steps)) < BRIEF
+        self._calls = [run_builtin(w, brief) for w in self._words]
         jit.progress_done()
 
     def _address(self, i: int, step: Step) -> Any:
@@ -183,13 +183,13 @@ class Segment:
     def _native(self, k: int, workers: Workers | None) -> None:
         if workers and self.threads > 1:
             self._words[k][5] = workers.mailbox
-        if self._loop(self._calls[k]):
+        if self._calls[k]():
             self.fail(k)
 
     @property
-    def alone(self) -> tuple[Any, Any] | None:
-        """The native loop and its argument when they are all there is to a run: one thread, nothing in Python."""
-        return (self._loop, self._calls[0]) if self.threads == 1 and len(self.runs) == 1 and not self.calls else None
+    def alone(self) -> Callable[[], bool] | None:
+        """The native loop when it is all there is to a run: one thread, nothing in Python. True when a step failed."""
+        return self._calls[0] if self.threads == 1 and len(self.runs) == 1 and not self.calls else None
 
     def fail(self, k: int) -> NoReturn:
         """Raises: ValueDependentError for the step of run k that left a status."""
@@ -269,8 +269,7 @@ class Program:
     def run(self) -> None:
         """Compute the outputs from the inputs in the arena. Raises: ValueDependentError."""
         if self.alone is not None:  # one native call and no more
-            loop, words = self.alone
-            if loop(words):
+            if self.alone():
                 self.segments[0].fail(0)
             return
         self.segments[0].run(self._team(self.segments[0]))

@@ -9,7 +9,7 @@ makes another one. What the official interpreter says in each situation is said 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ class Session:
         self.inputs: dict[int, Shape] = {t: graph.tensors[t].shape for t in graph.inputs}  # what the program is made for
         self.program: Program | None = None
         self.ready = False
-        self.alone: tuple[Any, Any] | None = None  # the native loop and its argument when they are all there is to a run
+        self.alone: Callable[[], bool] | None = None  # the native loop when it is all there is to a run
         self._kept = frozenset((*graph.inputs, *graph.outputs))
         used = {*graph.outputs, *(t for o in graph.operators for t in o.operator.inputs)}
         self._strings = [t for t in graph.inputs if t in used and graph.tensors[t].type == TensorType.STRING]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
+import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from tests.tinyinterp.models import chain
 from tests.tinyinterp.test_arena import check as check_placement
 from tests.tinyinterp.test_lower import ADD, dynamic, numbers
 from tinyinterp.errors import NotAllocatedError, TinyInterpError, ValueDependentError
+from tinyinterp.evaluate import run_builtin
 from tinyinterp.graph import link
 from tinyinterp.kernels import jit
 from tinyinterp.program import Program, lives_of
@@ -40,24 +43,49 @@ def wide(threads: int) -> Program:
 @native
 @pytest.mark.parametrize("threads", [1, 2])
 def test_one_native_call_a_run(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[str] = []
-    plain = programs.native_loop
+    calls: list[bool] = []
+    plain = programs.run_builtin
 
-    def counted(part: str = "") -> Any:
-        function = plain(part)
+    def counted(words: np.ndarray, hold: bool) -> Callable[[], bool]:
+        function = plain(words, hold)
 
-        def call(words: ctypes.c_void_p) -> Any:
-            calls.append(part)
-            return function(words)
+        def call() -> bool:
+            calls.append(hold)
+            return function()
 
         return call
 
-    monkeypatch.setattr(programs, "native_loop", counted)
-    for made in (program(chain(5)), wide(threads)):
+    monkeypatch.setattr(programs, "run_builtin", counted)
+    for made, hold in ((program(chain(5)), True), (wide(threads), False)):
         calls.clear()
         for _ in range(3):
             made.run()
-        assert calls == [""] * 3
+        assert calls == [hold] * 3
+
+
+@native
+@pytest.mark.parametrize("hold", [False, True])
+def test_the_gil_is_released_as_said(hold: bool) -> None:
+    """A run that gives up the GIL lets another thread count; one that holds it does not."""
+    made = program(one_op("ABS", [tensor("x", "float32", (20_000_000,))], [tensor("y", "float32", (20_000_000,))]))
+    run = run_builtin(made.segments[0]._words[0], hold)
+    counts, over = [0], threading.Event()
+
+    def count() -> None:
+        while not over.is_set():
+            counts[0] += 1
+            time.sleep(0)
+
+    other = threading.Thread(target=count)
+    other.start()
+    try:
+        before = counts[0]
+        assert run() is False
+        seen = counts[0] - before
+    finally:
+        over.set()
+        other.join()
+    assert (seen > 100) == (not hold)
 
 
 @native
