@@ -31,13 +31,23 @@ import numpy as np
 
 from tinyinterp.schema import BuiltinOperator, TensorType
 
-from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Scratch, Shape
+from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Scratch, Shape
 from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
 from .gemm import Product, conv_gemm
 from .gemm_amx import conv_amx
 from .gemm_int import conv_gemm_int
+from .int16 import convolves, exact
 from .machine import f32, fma
-from .numerics import REQUANTIZE, clamp, float_range, padding, product_scales, quantized_range, wrap32
+from .numerics import (
+    REQUANTIZE,
+    clamp,
+    float_range,
+    padding,
+    product_scales,
+    quantized_range,
+    requantize_int16,
+    wrap32,
+)
 from .product import block_of, order_of, sum_of_products
 
 
@@ -194,8 +204,8 @@ def conv_float_builtin(x: Any, w: Any, bias: Any, kh: int, kw: int, sh: int, sw:
                 y[n, i, j, o] = clamp(sum_of_products(w, o, cells, 0, order, block) + bias[o], lo, hi)
 
 
-def conv_quantized(requantize: Callable[..., Any]) -> Callable[..., None]:
-    """The definition for 8 bits, with one of the ways back to 8 bits."""
+def conv_quantized(requantize: Callable[..., Any], kept: Callable[..., Any] = wrap32) -> Callable[..., None]:
+    """The definition for integers, with one of the ways back to the output's bits; `kept`: the bits of a sum."""
 
     def run(x: Any, w: Any, bias: Any, multiplier: Any, shift: Any, x_zero: int, w_zero: int, sh: int, sw: int, dh: int,
             dw: int, top: int, left: int, y_zero: int, lo: int, hi: int, y: Any, begin: int, end: int) -> None:
@@ -213,7 +223,7 @@ def conv_quantized(requantize: Callable[..., Any]) -> Callable[..., None]:
                             if 0 <= r < x.shape[1] and 0 <= s < x.shape[2]:
                                 for c in range(w.shape[3]):
                                     acc += (int(x[n, r, s, first + c]) - x_zero) * (int(w[o, p, q, c]) - w_zero)
-                    y[n, i, j, o] = clamp(requantize(wrap32(acc), multiplier[o], shift[o]) + y_zero, lo, hi)
+                    y[n, i, j, o] = clamp(requantize(kept(acc), multiplier[o], shift[o]) + y_zero, lo, hi)
 
     return run
 
@@ -279,6 +289,11 @@ def scales(call: Call) -> tuple[np.ndarray, np.ndarray]:
     return product_scales(call, call.input(0), call.input(1), call.input(1).shape[0])
 
 
+def is_int16_matrix(call: Call) -> bool:
+    """int16 by int8 with sums of 32 bits, one group."""
+    return convolves(32)(call) and one_group(call)
+
+
 TAILS = {n: n for n in (REFERENCE, BUILTIN, DELEGATE)}
 
 CONV_2D = Op(
@@ -286,7 +301,7 @@ CONV_2D = Op(
     inputs=(2, 3),
     outputs=(1, 1),
     optional=frozenset({2}),
-    types=("float32", "int8", "uint8"),
+    types=("float32", "int8", "uint8", "int16*int8"),
     infer=infer,
     kernels=(
         conv_gemm("conv", product, is_gemm, float_clamp),
@@ -301,6 +316,11 @@ CONV_2D = Op(
                rows),
         Kernel("conv_8bit_reference", conv_quantized(REQUANTIZE[REFERENCE]), quantized_args(0), frozenset({REFERENCE, BUILTIN}),
                is_8bit, rows),
+        Kernel("conv_int16_wide", conv_quantized(requantize_int16, exact), quantized_args(0), ALL, convolves(64), rows),
+        Kernel("conv_int16_builtin", conv_quantized(REQUANTIZE[BUILTIN]), quantized_args(0), frozenset({BUILTIN}),
+               is_int16_matrix, rows),
+        Kernel("conv_int16_reference", conv_quantized(REQUANTIZE[REFERENCE]), quantized_args(0),
+               frozenset({REFERENCE, BUILTIN}), convolves(32), rows),
     ),
     delegated=delegated,
     macs=macs,

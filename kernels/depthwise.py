@@ -28,13 +28,23 @@ import numpy as np
 
 from tinyinterp.schema import BuiltinOperator, TensorType
 
-from .contract import BUILTIN, DELEGATE, REFERENCE, Call, Kernel, Op, Shape
+from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Call, Kernel, Op, Shape
 from .conv import bias_or_zeros, float_args, float_clamp, is_8bit, is_float, quantized_args, rows, window
 from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
 from .gemm import Product, conv_gemm
 from .gemm_int import conv_gemm_int
+from .int16 import convolves, exact
 from .machine import f32, fma
-from .numerics import clamp, padding, product_scales, requantize_builtin, requantize_delegate, requantize_reference, wrap32
+from .numerics import (
+    clamp,
+    padding,
+    product_scales,
+    requantize_builtin,
+    requantize_delegate,
+    requantize_int16,
+    requantize_reference,
+    wrap32,
+)
 from .windows import depthwise_float
 from .windows_8bit import depthwise_8bit
 
@@ -125,8 +135,10 @@ def depthwise_float_delegate(x: Any, w: Any, bias: Any, sh: int, sw: int, dh: in
                 y[n, i, j, o] = clamp(acc, lo, hi)
 
 
-def depthwise_quantized(whole: Callable[..., Any], rest: Callable[..., Any]) -> Callable[..., None]:
-    """The definition for 8 bits: `whole` takes the channels of whole groups of eight back to 8 bits, `rest` the others."""
+def depthwise_quantized(whole: Callable[..., Any], rest: Callable[..., Any],
+                        kept: Callable[..., Any] = wrap32) -> Callable[..., None]:
+    """The definition for integers: `whole` takes the channels of whole groups of eight back to the output's bits, `rest` the
+    others; `kept`: the bits of a sum."""
 
     def run(x: Any, w: Any, bias: Any, multiplier: Any, shift: Any, x_zero: int, w_zero: int, sh: int, sw: int, dh: int,
             dw: int, top: int, left: int, y_zero: int, lo: int, hi: int, y: Any, begin: int, end: int) -> None:
@@ -144,9 +156,9 @@ def depthwise_quantized(whole: Callable[..., Any], rest: Callable[..., Any]) -> 
                             if 0 <= r < x.shape[1] and 0 <= s < x.shape[2]:
                                 acc += (int(x[n, r, s, o // multiple]) - x_zero) * (int(w[0, p, q, o]) - w_zero)
                     if o < grouped:
-                        acc = whole(wrap32(acc), multiplier[o], shift[o])
+                        acc = whole(kept(acc), multiplier[o], shift[o])
                     else:
-                        acc = rest(wrap32(acc), multiplier[o], shift[o])
+                        acc = rest(kept(acc), multiplier[o], shift[o])
                     y[n, i, j, o] = clamp(acc + y_zero, lo, hi)
 
     return run
@@ -199,7 +211,7 @@ DEPTHWISE_CONV_2D = Op(
     inputs=(2, 3),
     outputs=(1, 1),
     optional=frozenset({2}),
-    types=("float32", "int8", "uint8"),
+    types=("float32", "int8", "uint8", "int16*int8"),
     infer=infer,
     kernels=(
         depthwise_float(is_float),
@@ -214,6 +226,8 @@ DEPTHWISE_CONV_2D = Op(
         Kernel("depthwise_int8_builtin", depthwise_quantized(requantize_builtin, requantize_reference), quantized_args(3),
                frozenset({BUILTIN}), is_grouped, rows),
         Kernel("depthwise_8bit_reference", REFERENCE_8BIT, quantized_args(3), frozenset({REFERENCE, BUILTIN}), is_8bit, rows),
+        Kernel("depthwise_int16", depthwise_quantized(requantize_int16, requantize_int16, exact), quantized_args(3), ALL,
+               convolves(64), rows),
     ),
     delegated=delegated,
     macs=macs,

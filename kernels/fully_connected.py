@@ -24,12 +24,13 @@ import numpy as np
 
 from tinyinterp.schema import BuiltinOperator, FullyConnectedOptionsWeightsFormat, TensorType
 
-from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
+from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
 from .conv import bias_or_zeros, float_clamp
 from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
 from .gemm import Product, conv_gemm
 from .gemm_amx import conv_amx
 from .gemm_int import conv_gemm_int
+from .int16 import connects, exact, in_double, in_fixed_point
 from .machine import f32, fma
 from .numerics import (
     channel_scales,
@@ -85,7 +86,7 @@ def scales(call: Call) -> tuple[np.ndarray, np.ndarray]:
     each = channel_scales(w, w.shape[0])
     if call.numerics == DELEGATE:
         return product_scales(call, call.input(0), w, w.shape[0])
-    if call.numerics == REFERENCE:
+    if call.numerics == REFERENCE or in_double(call):
         return np.float64(sx) * each.astype(np.float64) / np.float64(sy), np.zeros(w.shape[0], np.int32)
     if len(w.quantization.scale) > 1:
         return quantize_multipliers(np.float64(sx) * each.astype(np.float64) / np.float64(sy))
@@ -142,8 +143,8 @@ def fully_connected_float_builtin(x: Any, w: Any, bias: Any, block: int, lo: Any
         y[m, o] = clamp(sum_of_products(w, o, x, m, order, block) + bias[o], lo, hi)
 
 
-def fully_connected_quantized(requantize: Callable[..., Any]) -> Callable[..., None]:
-    """The definition for 8 bits, with one of the ways back to 8 bits."""
+def fully_connected_quantized(requantize: Callable[..., Any], kept: Callable[..., Any] = wrap32) -> Callable[..., None]:
+    """The definition for integers, with one of the ways back to the output's bits; `kept`: the bits of a sum."""
 
     def run(x: Any, w: Any, bias: Any, factor: Any, shift: Any, x_zero: int, w_zero: int, y_zero: int, lo: int, hi: int,
             y: Any, begin: int, end: int) -> None:
@@ -152,7 +153,7 @@ def fully_connected_quantized(requantize: Callable[..., Any]) -> Callable[..., N
             acc = int(bias[o])
             for k in range(x.shape[1]):
                 acc += (int(x[m, k]) - x_zero) * (int(w[o, k]) - w_zero)
-            y[m, o] = clamp(requantize(wrap32(acc), factor[o], shift[o]) + y_zero, lo, hi)
+            y[m, o] = clamp(requantize(kept(acc), factor[o], shift[o]) + y_zero, lo, hi)
 
     return run
 
@@ -200,7 +201,7 @@ FULLY_CONNECTED = Op(
     inputs=(2, 3),
     outputs=(1, 1),
     optional=frozenset({2}),
-    types=("float32", "int8", "uint8"),
+    types=("float32", "int8", "uint8", "int16*int8"),
     infer=infer,
     kernels=(
         conv_gemm("fully_connected", product, is_gemm, float_clamp),
@@ -214,6 +215,12 @@ FULLY_CONNECTED = Op(
                is_float, outputs),
         *(Kernel(f"fully_connected_8bit_{n}", fully_connected_quantized(tail), quantized_args, frozenset({n}), is_8bit, outputs)
           for n, tail in ((REFERENCE, requantize_double), (BUILTIN, requantize_builtin), (DELEGATE, requantize_delegate))),
+        Kernel("fully_connected_int16_wide", fully_connected_quantized(requantize_double, exact), quantized_args, ALL,
+               connects(64), outputs),
+        Kernel("fully_connected_int16_reference", fully_connected_quantized(requantize_double), quantized_args, ALL,
+               connects(32), outputs),
+        Kernel("fully_connected_int16_builtin", fully_connected_quantized(requantize_builtin), quantized_args,
+               frozenset({BUILTIN}), in_fixed_point, outputs),
     ),
     delegated=delegated,
     macs=macs,
