@@ -3,7 +3,7 @@
 Few channels leave most of a vector empty: then a vector covers neighbouring pixels (`micro/depthwise_flat.py`).
 
     for each group of output rows of a thread's share:
-        copy the rows under it that are not there yet, with their padding, into a ring of rows
+        copy the rows under it that are not there yet, with their padding, into a ring of rows (a window of one column: no copy)
         all pixels and channels of the group, vector by vector
 
 With a stride along the row its pixels are copied in `stride` runs, every stride-th pixel in each, so that the taps of
@@ -79,7 +79,7 @@ def depthwise_rows_i8(kh: int, kw: int, sw: int, dilated: bool, px: int, form: F
 def depthwise_ring(under: tuple[tuple[int, ...], ...], kw: int, form: Form) -> Callable[..., None]:
     """The driver. units: groups of output rows; under: the rows of x under each row of a group, from the first one."""
     height, users = shared_rows(under)
-    group, together = depthwise_flat(len(height), kw, users, *form), len(under)
+    group, together = depthwise_flat(len(height), kw, users, *form, False), len(under)
     reach, copy = height[-1] + 1, flip_runs if form.signed else copy_runs
     spread = spread_pixels(-128 if form.signed else 0)
 
@@ -117,6 +117,26 @@ def depthwise_ring(under: tuple[tuple[int, ...], ...], kw: int, form: Form) -> C
     return run
 
 
+@cache
+def depthwise_lines(under: tuple[tuple[int, ...], ...], kw: int, form: Form) -> Callable[..., None]:
+    """The driver for rows that need no copy. units: groups of output rows."""
+    height, users = shared_rows(under)
+    group, together = depthwise_flat(len(height), kw, users, *form, True), len(under)
+
+    def run(x: Any, outside: Any, table: Any, distances: Any, columns: Any, starts: Any, period: int, w: Any, bias: Any,
+            multiplier: Any, shift: Any, sh: int, top: int, y_zero: int, lo: int, hi: int, y: Any, begin: int, end: int) -> None:
+        groups, line, size = -(-y.shape[1] // together), x.shape[2] * x.shape[3], y.shape[2] * y.shape[3]
+        for unit in range(begin, end):
+            n, i = unit // groups, min(unit % groups * together, y.shape[1] - together)
+            for k in range(table.shape[0]):
+                r = i * sh + distances[k] - top
+                table[k] = address(x) + (n * x.shape[1] + r) * line if 0 <= r < x.shape[1] else address(outside)
+            group(address(table), address(columns), address(starts), starts.shape[0], period, size, address(w), address(bias),
+                  address(multiplier), address(shift), address(y) + (n * y.shape[1] + i) * size, y_zero, lo, hi)
+
+    return run
+
+
 def shared_rows(under: tuple[tuple[int, ...], ...]) -> tuple[list[int], list[list[int]]]:
     """(the rows under a group, which quads of them each of its rows needs)."""
     height = sorted({r for rows in under for r in rows})
@@ -129,7 +149,7 @@ def depthwise_8bit(is_8bit: Callable[[Call], bool]) -> Maker:
     def make(call: Call) -> Kernel | None:
         if not pixels(call) or not is_8bit(call) or not known(call) or not bounded(call):
             return None
-        signed, channels = call.input(0).dtype == np.int8, call.input(0).shape[3]
+        signed, channels, kh = call.input(0).dtype == np.int8, call.input(0).shape[3], call.input(1).shape[1]
         tail = call.numerics
         if tail == BUILTIN:  # int8 takes whole groups of eight channels its own way, uint8 takes the reference's
             if signed and channels % 8:
@@ -139,7 +159,8 @@ def depthwise_8bit(is_8bit: Callable[[Call], bool]) -> Maker:
         lo, hi = quantized_range(call.options.fused_activation_function, call)
         level = "vnni" if jit.level() == "amx" else jit.level()
         form = Form(LANES[level], level == "vnni", tail, signed, high is not None, hi - lo == 255)
-        made = (flat if is_narrow(call) else grouped)(call, form, low, high, (call.output.zero_point, lo, hi))
+        way = flat if is_narrow(call) or (kh > 4 and is_direct(call, form)) else grouped
+        made = way(call, form, low, high, (call.output.zero_point, lo, hi))
         if made is None:
             return None
         name, run, args, units = made
@@ -155,6 +176,12 @@ def is_narrow(call: Call) -> bool:
     return channels < 64 or (call.options.stride_w == 1 and channels < 96)
 
 
+def is_direct(call: Call, form: Form) -> bool:
+    """Whether the rows of x are taken as they lie: the window is one column and needs no padding beside them, no stride along
+    them. Bytes under a mask are for 64 lanes. Measured: wider windows gain nothing against a copy."""
+    return form.lanes == 16 and call.input(1).shape[2] == 1 and (call.options.stride_w == 1 or call.output.shape[2] == 1)
+
+
 Made = tuple[str, Callable[..., None], Callable[[Call, None], tuple[Arg, ...]], int]
 
 
@@ -163,11 +190,12 @@ def flat(call: Call, form: Form, low: np.ndarray, high: np.ndarray | None, ends:
     x, at, (n, oh, ow, channels), (kh, kw, _) = call.input(0), window(call), call.output.shape, low.shape
     sw, columns = at.stride_w, max((ow - 1) * at.stride_w + (kw - 1) * at.dilation_w + 1, at.left + x.shape[2])
     half = -(-(-(-columns // sw) * channels + 64) // 64) * 64  # bytes of every sw-th pixel of a row
-    most = form.lanes // 4 if 8 * half * sw < CACHE else 2  # long rows: few fit the first-level cache
+    direct = is_direct(call, form)
+    most = form.lanes // 4 if direct or 8 * half * sw < CACHE else 2  # long rows: few fit the first-level cache
     under = best_group(kh, kw, at.stride_h, at.dilation_h, oh, most)
     height, users = shared_rows(under)
     slots = 1 << height[-1].bit_length()
-    if slots * half * sw > RING:
+    if not direct and slots * half * sw > RING:
         return None
 
     def args(call: Call, params: None) -> tuple[Arg, ...]:
@@ -178,20 +206,25 @@ def flat(call: Call, form: Form, low: np.ndarray, high: np.ndarray | None, ends:
         starts = chunk_channels(period, wide)[:, 0]
         take = (starts[:, None] + lane_order(form.lanes)) % channels
         w = np.stack([pack_rows(v, under, take) for v in (low, high) if v is not None], axis=1)
+        folded: tuple[Arg, ...] = (
+            np.stack([starts, np.maximum(-(-(ow * channels - starts) // period), 0)], axis=1), period, w,
+            *requantization(call, take), at.stride_h, at.top)
+        if direct:
+            outside = np.full(columns * channels, x.zero_point, x.dtype)
+            return (x.view(), outside, Scratch(np.dtype(np.int64), (len(height),)), np.array(height, np.int64),
+                    np.arange(kw) * at.dilation_w * channels, *folded, *ends, call.output.view())
         taps, phases = np.arange(kw) * at.dilation_w, np.arange(sw)
         before = np.maximum(-(-(at.left - phases) // sw), 0)
         first = phases + before * sw - at.left
         count = np.maximum(-(-(x.shape[2] - first) // sw), 0) if sw > 1 else np.ones(1, np.int64)
         pieces = np.stack([phases * half + before * channels, first * channels, count], axis=1)
-        turns = np.maximum(-(-(ow * channels - starts) // period), 0)
         ring = Scratch(np.dtype(np.uint8), (slots, half * sw))
         return (x.view(), ring, Scratch(np.dtype(np.int64), (len(height),)), np.array(height, np.int64),
-                taps % sw * half + taps // sw * channels, np.stack([starts, turns], axis=1), period, w,
-                *requantization(call, take), at.stride_h, at.top, pieces, (x.zero_point + 128 * form.signed) & 255, *ends,
+                taps % sw * half + taps // sw * channels, *folded, pieces, (x.zero_point + 128 * form.signed) & 255, *ends,
                 call.output.view())
 
-    name = f"{kh}x{kw}s{at.stride_h}_{len(under)}rows"
-    return name, depthwise_ring(under, kw, form), args, n * -(-oh // len(under))
+    run = (depthwise_lines if direct else depthwise_ring)(under, kw, form)
+    return f"{kh}x{kw}s{at.stride_h}_{len(under)}{'lines' if direct else 'rows'}", run, args, n * -(-oh // len(under))
 
 
 def grouped(call: Call, form: Form, low: np.ndarray, high: np.ndarray | None, ends: tuple[int, int, int]) -> Made:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def depthwise_flat(height: int, kw: int, users: Sequence[Sequence[int]], lanes: int, vnni: bool, tail: str, signed: bool,
-                   twice: bool, whole: bool) -> Callable[..., Any]:
+                   twice: bool, whole: bool, direct: bool) -> Callable[..., Any]:
     """The output rows as a microkernel of (rows, columns, starts, phases, period, length, w, bias, multiplier, shift, y,
     y_zero, lo, hi).
 
@@ -33,6 +33,7 @@ def depthwise_flat(height: int, kw: int, users: Sequence[Sequence[int]], lanes: 
     columns: address of int64 [KW], a column's distance from the first one; starts: address of int64 [phases], the vectors
     of a period; length: of an output row in bytes; w: int8 [phases, 1 + twice, (output row, quad), KW, 4 * lanes, 4];
     bias, multiplier, shift: [phases, 4 * lanes]. Rows of x hold bytes as they are for uint8, x + 128 for int8.
+    `direct`: they are x itself, of which nothing behind the output's length is read.
     """
     wide, blocks = 4 * lanes, sum(map(len, users))
     taken, size = (1 + twice) * blocks * kw * wide * 4, 4
@@ -47,16 +48,26 @@ def depthwise_flat(height: int, kw: int, users: Sequence[Sequence[int]], lanes: 
         nothing = code.constant(0, byte)
         limits = [code.constant(v) for v in ((-128, 127) if signed else (0, 255))] if whole else [lo, hi]
         ends = [code.splat(code.convert(c, code.I32), kind) for c in (y_zero, *limits)]
-        most = code.least(period, code.constant(wide))
+        most, flip = code.least(period, code.constant(wide)), code.constant(-128, byte)
+
+        def read(address: Value, bits: Value) -> Value:
+            if not direct:
+                return code.load(address, byte)
+            value = code.load_masked(address, byte, code.cast(bits, code.vector(code.I1, wide)))
+            return value ^ flip if signed else value
+
         with code.loop(phases) as phase:
             start, own, each = code.load(starts + phase * 16, code.I64), w + phase * taken, phase * (4 * wide)
             with code.loop(code.load(starts + (phase * 16 + 8), code.I64)) as k:
                 at = start + k * period
+                left = code.least(most, length - at)
+                full = code.less(code.constant(wide - 1), left)
+                bits = code.select(full, code.constant(-1), (code.constant(1) << left) - 1)
                 acc = [[code.load(bias + each + 4 * lanes * v, kind) for v in range(4)] for _ in users]
                 for q in range(kw):
                     here, block = column[q] + at, 0
                     for quad in range(-(-height // 4)):
-                        x = _interleave(code, [code.load(base[r] + here, byte) if r < height else nothing
+                        x = _interleave(code, [read(base[r] + here, bits) if r < height else nothing
                                                for r in range(4 * quad, 4 * quad + 4)])
                         block = 0
                         for sums, quads in zip(acc, users):
@@ -68,9 +79,6 @@ def depthwise_flat(height: int, kw: int, users: Sequence[Sequence[int]], lanes: 
                             block += len(quads)
                 m_of = [code.load(multiplier + each + size * lanes * v, code.vector(real, lanes)) for v in range(4)]
                 s_of = [code.load(shift + each + 4 * lanes * v, kind) for v in range(4)]
-                left = code.least(most, length - at)
-                full = code.less(code.constant(wide - 1), left)
-                bits = code.select(full, code.constant(-1), (code.constant(1) << left) - 1)
                 for r, sums in enumerate(acc):
                     done = packed(code, [TAILS[tail](code, *v) for v in zip(sums, m_of, s_of)], ends, signed, False)
                     target = y + length * r + at

@@ -129,6 +129,21 @@ def test_columns() -> None:
             assert every_kernel(model, "default", random_value(dtype, (2, *x), np.random.default_rng(5))) >= 1
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_windows_of_one_column(dtype: str) -> None:
+    """Bytes are then read where they lie: nothing before the image and nothing behind it counts. Wide and narrow images, many
+    and few channels, several rows of the window in a vector; weights that need two bytes."""
+    rng = np.random.default_rng(7)
+    for c, height, width, rows, stride, dilation, pad in ((30, 9, 1, 9, 1, 1, VALID), (120, 13, 1, 9, 2, 1, SAME),
+                                                          (96, 30, 1, 5, 1, 2, SAME), (7, 12, 9, 6, 1, 1, SAME),
+                                                          (130, 9, 3, 7, 1, 1, SAME), (64, 23, 1, 23, 1, 1, VALID),
+                                                          (3, 11, 2, 5, 3, 1, VALID), (33, 10, 70, 3, 1, 1, SAME)):
+        for mode in ("default", "reference"):
+            model = depthwise(dtype, (height, width, c), 1, (rows, 1), stride, dilation, pad, seed=c, out_scale=0.05,
+                              batch=1 + c % 2, zero_point=110 if dtype == "uint8" else None)
+            assert every_kernel(model, mode, rng.integers(*RANGE[dtype], (1 + c % 2, height, width, c)), threads=1 + c % 2) > 1
+
+
 # x [H, W], window, stride, dilation, padding, numerics, zero point of uint8 weights (128: each fits a byte)
 NARROW = [((7, 9), (3, 3), 1, 1, SAME, "default", 128), ((9, 8), (3, 3), 2, 1, SAME, "reference", 128),
           ((11, 13), (3, 3), 1, 2, VALID, "builtin", 110), ((6, 1), (3, 3), 2, 1, SAME, "reference", 128),
