@@ -32,10 +32,11 @@ import numpy as np
 from tinyinterp.schema import BuiltinOperator, TensorType
 
 from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Scratch, Shape
-from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
+from .delegate import biased, channelwise, computes, multiplied, requantizable, same_type, shaped, stored
 from .gemm import Product, conv_gemm
 from .gemm_amx import conv_amx
 from .gemm_int import conv_gemm_int
+from .hybrid import conv_definitions
 from .int16 import convolves, exact
 from .machine import f32, fma
 from .numerics import (
@@ -255,7 +256,7 @@ def is_8bit_matrix(call: Call) -> bool:
 
 def delegated(call: Call) -> bool:
     x, w, bias = call.input(0), call.input(1), call.optional(2)
-    return (computes(x, call.output) and same_type(x, w, call.output) and shaped(x, 4, 4) and shaped(call.output, 4, 4)
+    return (computes(x, call.output) and multiplied(x, w, call.output) and shaped(x, 4, 4) and shaped(call.output, 4, 4)
             and shaped(w, 4, 4) and channelwise(w, 0, w.shape[0]) and stored(w) and biased(bias)
             and requantizable(x, w, call.output))
 
@@ -301,7 +302,7 @@ CONV_2D = Op(
     inputs=(2, 3),
     outputs=(1, 1),
     optional=frozenset({2}),
-    types=("float32", "int8", "uint8", "int16*int8"),
+    types=("float32", "int8", "uint8", "int16*int8", "float32*int8"),
     infer=infer,
     kernels=(
         conv_gemm("conv", product, is_gemm, float_clamp),
@@ -321,6 +322,7 @@ CONV_2D = Op(
                is_int16_matrix, rows),
         Kernel("conv_int16_reference", conv_quantized(REQUANTIZE[REFERENCE]), quantized_args(0),
                frozenset({REFERENCE, BUILTIN}), convolves(32), rows),
+        *conv_definitions(window),
     ),
     delegated=delegated,
     macs=macs,

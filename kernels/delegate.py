@@ -41,6 +41,11 @@ def same_type(*operands: Operand) -> bool:
     return len({o.type for o in operands}) == 1
 
 
+def multiplied(x: Operand, w: Operand, y: Operand) -> bool:
+    """All of one type; or float32 by int8: x is quantized on the run."""
+    return same_type(x, w, y) or (x.type == y.type == TensorType.FLOAT32 and w.type == TensorType.INT8)
+
+
 def ratio_within(x: Operand, y: Operand, least: float, most: float) -> bool:
     """8-bit tensors of one type: least <= sx / sy < most, in float32; anything else passes."""
     if x.type != y.type or x.type not in EIGHT_BIT:

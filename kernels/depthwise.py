@@ -33,6 +33,7 @@ from .conv import bias_or_zeros, float_args, float_clamp, is_8bit, is_float, qua
 from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
 from .gemm import Product, conv_gemm
 from .gemm_int import conv_gemm_int
+from .hybrid import depthwise_definitions
 from .int16 import convolves, exact
 from .machine import f32, fma
 from .numerics import (
@@ -211,7 +212,7 @@ DEPTHWISE_CONV_2D = Op(
     inputs=(2, 3),
     outputs=(1, 1),
     optional=frozenset({2}),
-    types=("float32", "int8", "uint8", "int16*int8"),
+    types=("float32", "int8", "uint8", "int16*int8", "float32*int8"),
     infer=infer,
     kernels=(
         depthwise_float(is_float),
@@ -228,6 +229,7 @@ DEPTHWISE_CONV_2D = Op(
         Kernel("depthwise_8bit_reference", REFERENCE_8BIT, quantized_args(3), frozenset({REFERENCE, BUILTIN}), is_8bit, rows),
         Kernel("depthwise_int16", depthwise_quantized(requantize_int16, requantize_int16, exact), quantized_args(3), ALL,
                convolves(64), rows),
+        *depthwise_definitions(window),
     ),
     delegated=delegated,
     macs=macs,

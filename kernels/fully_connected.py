@@ -26,10 +26,11 @@ from tinyinterp.schema import BuiltinOperator, FullyConnectedOptionsWeightsForma
 
 from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
 from .conv import bias_or_zeros, float_clamp
-from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
+from .delegate import biased, channelwise, computes, multiplied, requantizable, same_type, shaped, stored
 from .gemm import Product, conv_gemm
 from .gemm_amx import conv_amx
 from .gemm_int import conv_gemm_int
+from .hybrid import fully_connected_definitions
 from .int16 import connects, exact, in_double, in_fixed_point
 from .machine import f32, fma
 from .numerics import (
@@ -171,7 +172,7 @@ def is_8bit(call: Call) -> bool:
 
 def delegated(call: Call) -> bool:
     x, w, bias = call.input(0), call.input(1), call.optional(2)
-    return (computes(x, call.output) and same_type(x, w, call.output) and shaped(w, 2, 2) and stored(w)
+    return (computes(x, call.output) and multiplied(x, w, call.output) and shaped(w, 2, 2) and stored(w)
             and channelwise(w, 0, w.shape[0]) and (bias is None or biased(bias)) and requantizable(x, w, call.output))
 
 
@@ -201,7 +202,7 @@ FULLY_CONNECTED = Op(
     inputs=(2, 3),
     outputs=(1, 1),
     optional=frozenset({2}),
-    types=("float32", "int8", "uint8", "int16*int8"),
+    types=("float32", "int8", "uint8", "int16*int8", "float32*int8"),
     infer=infer,
     kernels=(
         conv_gemm("fully_connected", product, is_gemm, float_clamp),
@@ -221,6 +222,7 @@ FULLY_CONNECTED = Op(
                connects(32), outputs),
         Kernel("fully_connected_int16_builtin", fully_connected_quantized(requantize_builtin), quantized_args,
                frozenset({BUILTIN}), in_fixed_point, outputs),
+        *fully_connected_definitions(),
     ),
     delegated=delegated,
     macs=macs,

@@ -31,7 +31,8 @@ from tinyinterp.schema import BuiltinOperator, Padding, TensorType
 
 from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, Shape
 from .conv import rows
-from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
+from .delegate import biased, channelwise, computes, multiplied, requantizable, same_type, shaped, stored
+from .hybrid import transpose_definitions
 from .machine import f32, fma
 from .numerics import (
     clamp,
@@ -243,7 +244,7 @@ def is_int16(bits: TensorType) -> Callable[[Call], bool]:
 def delegated(call: Call) -> bool:
     w, x, bias, y, o = call.input(1), call.input(2), call.optional(3), call.output, call.options
     same = o.padding == Padding.SAME
-    return (computes(x, y) and same_type(x, w, y) and shaped(x, 4, 4) and shaped(y, 4, 4) and shaped(w, 4, 4)
+    return (computes(x, y) and multiplied(x, w, y) and shaped(x, 4, 4) and shaped(y, 4, 4) and shaped(w, 4, 4)
             and channelwise(w, 0, w.shape[0]) and stored(call.input(0), w) and (bias is None or biased(bias))
             and requantizable(x, w, y) and not (same and (w.shape[1] < o.stride_h or w.shape[2] < o.stride_w)))
 
@@ -257,7 +258,7 @@ TRANSPOSE_CONV = Op(
     inputs=(3, 4),
     outputs=(1, 1),
     optional=frozenset({3}),
-    types=("float32", "int8", "uint8", "int16*int8"),
+    types=("float32", "int8", "uint8", "int16*int8", "float32*int8"),
     infer=infer,
     kernels=(
         transpose_float(is_float, float_args),
@@ -277,6 +278,7 @@ TRANSPOSE_CONV = Op(
                _INT16_WIDE, rows),
         Kernel("transpose_conv_int16_builtin", _GROUPED, quantized_args, frozenset({BUILTIN}), _INT16_NARROW, rows),
         Kernel("transpose_conv_int16_reference", _8BIT_REFERENCE, quantized_args, frozenset({REFERENCE}), _INT16_NARROW, rows),
+        *transpose_definitions(geometry),
     ),
     delegated=delegated,
     macs=macs,

@@ -248,6 +248,7 @@ class _State:
             return call if op.delegated(call) else replace(call, numerics=BUILTIN)
         # Without the delegate the official floats change from build to build: the reference stands in, as documented.
         taken = any(o is not None and o.type == TensorType.FLOAT32 for o in call.inputs)  # not always the first: shapes, axes
+        taken &= all(o is None or o.type != TensorType.INT8 for o in call.inputs[1:])  # hybrids have exact sums
         plain = taken and all(o.type == TensorType.FLOAT32 for o in call.outputs[:1])
         # BUILTIN_REF lacks a few ops altogether.
         known = any(isinstance(k, Kernel) and REFERENCE in k.numerics for k in op.kernels)

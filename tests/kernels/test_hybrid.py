@@ -1,0 +1,135 @@
+"""Hybrid operators, float32 by int8, against the official interpreter, and each kernel against its definition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tests.harness import check
+from tests.kernels.images import bias, image
+from tinyinterp.schema import Activation, Model, Padding, options
+from tinyinterp.schema.build import one_op, tensor
+
+SAME, VALID = Padding.SAME, Padding.VALID
+
+
+def operands(x: Sequence[int], w: Sequence[int], axis: int, seed: int, per_channel: bool, biased: bool = True) -> list[Any]:
+    """Weights without -128, which converters do not write: some of the official sums of products take it for 128."""
+    rng = np.random.default_rng(seed)
+    scales = rng.uniform(0.004, 0.02, w[axis] if per_channel else 1).astype(np.float32)
+    kernel = tensor("w", "int8", w, scale=scales, zero_point=0, axis=axis if per_channel else 0, data=rng.integers(-127, 128, w))
+    return [image("x", "float32", x), kernel, *([bias("float32", np.ones(1), w[axis], seed)] if biased else [])]
+
+
+def fully_connected(x: Sequence[int], units: int, seed: int = 0, *, per_channel: bool = False, biased: bool = True,
+                    asymmetric: bool = False, keep: bool = False, act: Activation = Activation.NONE) -> Model:
+    shape = (*x[:-1], units) if keep else (int(np.prod(x)) // x[-1], units)
+    return one_op("FULLY_CONNECTED", operands(x, (units, x[-1]), 0, seed, per_channel, biased), [image("y", "float32", shape)],
+                  options.FullyConnectedOptions(act, keep_num_dims=keep, asymmetric_quantize_inputs=asymmetric), 9)
+
+
+def conv(x: Sequence[int], w: Sequence[int], groups: int = 1, stride: int = 1, dilation: int = 1, padding: Padding = SAME,
+         seed: int = 0, *, per_channel: bool = False, batch: int = 2, act: Activation = Activation.NONE) -> Model:
+    made = operands((batch, *x), (*w, x[2] // groups), 0, seed, per_channel or groups > 1)
+    return one_op("CONV_2D", made, [image("y", "float32", (batch, 1, 1, w[0]))],
+                  options.Conv2DOptions(padding, stride, stride, act, dilation, dilation), 5)
+
+
+def depthwise(x: Sequence[int], window: Sequence[int], multiple: int = 1, stride: int = 1, dilation: int = 1,
+              padding: Padding = SAME, seed: int = 0, *, batch: int = 2, act: Activation = Activation.NONE) -> Model:
+    made = operands((batch, *x), (1, *window, x[2] * multiple), 3, seed, True)
+    return one_op("DEPTHWISE_CONV_2D", made, [image("y", "float32", (batch, 1, 1, x[2] * multiple))],
+                  options.DepthwiseConv2DOptions(padding, stride, stride, multiple, act, dilation, dilation), 6)
+
+
+def transpose_conv(x: Sequence[int], w: Sequence[int], stride: int, padding: Padding, seed: int = 0, *, per_channel: bool = True,
+                   batch: int = 2, act: Activation = Activation.NONE) -> Model:
+    size = [d * stride if padding == SAME else (d - 1) * stride + k for d, k in zip(x, w[1:])]
+    made = operands((batch, *x), (*w, x[2]), 0, seed, per_channel, seed % 2 > 0)
+    shape = tensor("shape", "int32", data=np.array([batch, *size, w[0]], np.int32))
+    return one_op("TRANSPOSE_CONV", [shape, made[1], made[0], *made[2:]], [image("y", "float32", (batch, *size, w[0]))],
+                  options.TransposeConvOptions(padding, stride, stride, act), 3)
+
+
+def values(shape: Sequence[int], seed: int = 0) -> np.ndarray:
+    """Rows of different ranges: mixed, positive only, negative only, zeros, small, great."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(0, 2, shape).astype(np.float32).reshape(-1, shape[-1])
+    for i, row in enumerate(x):
+        kind = (i + seed) % 7
+        row[...] = (row, abs(row), -abs(row), 0 * row, row * np.float32(1e-20), row * np.float32(1e20), row + np.float32(3))[kind]
+    return x.reshape(shape)
+
+
+# x, outputs
+ROWS = [((1, 7), 3), ((3, 5), 8), ((14, 16), 17), ((9, 300), 10), ((5, 33), 1), ((1, 700), 6), ((9, 64), 23), ((2, 3, 6), 4),
+        ((8, 1), 2)]
+# x [H, W, C], w [O, KH, KW], groups, stride, dilation, padding
+CONVS = [
+    ((7, 6, 3), (5, 3, 3), 1, 2, 1, SAME),
+    ((5, 5, 16), (24, 1, 1), 1, 1, 1, VALID),
+    ((5, 5, 16), (24, 1, 1), 1, 1, 1, SAME),
+    ((5, 5, 16), (24, 1, 1), 1, 2, 1, SAME),
+    ((5, 5, 1), (1, 1, 1), 1, 1, 1, SAME),
+    ((6, 7, 4), (4, 3, 3), 4, 1, 1, SAME),
+    ((6, 6, 12), (6, 3, 2), 3, 1, 2, SAME),
+    ((6, 6, 8), (16, 1, 1), 2, 1, 1, VALID),
+    ((8, 5, 1), (1, 3, 3), 1, 1, 1, SAME),
+    ((9, 9, 5), (3, 3, 3), 1, 1, 3, VALID),
+    ((9, 4, 3), (33, 2, 4), 1, 3, 1, SAME),
+    ((4, 4, 70), (13, 3, 3), 1, 1, 1, SAME),
+]
+# x [H, W, C], window, multiple, stride, dilation, padding
+WINDOWS = [
+    ((7, 6, 3), (3, 3), 1, 1, 1, SAME),
+    ((7, 6, 8), (3, 3), 1, 2, 1, SAME),
+    ((9, 8, 17), (5, 3), 1, 1, 2, VALID),
+    ((6, 6, 4), (3, 3), 2, 1, 1, SAME),
+    ((6, 5, 7), (2, 2), 3, 2, 1, SAME),
+    ((12, 1, 5), (5, 1), 1, 1, 1, SAME),
+]
+
+
+# x [H, W, C], w [O, KH, KW], stride, padding
+TRANSPOSED = [((3, 4, 5), (7, 3, 3), 2, SAME), ((4, 3, 2), (8, 2, 2), 2, VALID), ((2, 3, 9), (3, 4, 2), 1, SAME),
+              ((3, 2, 4), (5, 2, 2), 3, SAME), ((3, 3, 3), (4, 5, 5), 3, VALID)]
+
+
+def test_fully_connected() -> None:
+    for i, (x, units) in enumerate(ROWS):
+        for asymmetric in (False, True):
+            for per_channel in (False, True):
+                for biased in (False, True):
+                    check(fully_connected(x, units, i, per_channel=per_channel, asymmetric=asymmetric, biased=biased,
+                                          keep=i % 2 > 0), inputs={0: values(x, i)}, runs=1)
+
+
+def test_conv() -> None:
+    for i, shape in enumerate(CONVS):
+        for per_channel in (False, True):
+            for k in range(2):
+                check(conv(*shape, seed=i, per_channel=per_channel), inputs={0: values((2, *shape[0]), i + k)}, runs=1)
+
+
+def test_depthwise() -> None:
+    for i, shape in enumerate(WINDOWS):
+        for k in range(2):
+            check(depthwise(*shape, seed=i), inputs={0: values((2, *shape[0]), i + k)}, runs=1)
+
+
+def test_transpose_conv() -> None:
+    for i, shape in enumerate(TRANSPOSED):
+        for per_channel in (False, True):
+            for k in range(2):
+                model = transpose_conv(*shape, seed=i + k, per_channel=per_channel)
+                check(model, inputs={0: values((2, *shape[0]), i + k)}, runs=1)
+
+
+def test_activations() -> None:
+    for act in (Activation.RELU, Activation.RELU6, Activation.RELU_N1_TO_1):
+        check(fully_connected((5, 33), 9, act=act), runs=1)
+        check(conv(*CONVS[0], act=act), runs=1)
+        check(conv(*CONVS[1], act=act, per_channel=True), runs=1)
+        check(depthwise(*WINDOWS[1], act=act), runs=1)
