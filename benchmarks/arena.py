@@ -21,8 +21,8 @@ from benchmarks.record import RESULTS, Record, Row, table
 from tinyinterp.arena import Life, place
 from tinyinterp.errors import TinyInterpError
 from tinyinterp.graph import link
+from tinyinterp.lives import lives_of
 from tinyinterp.lower import lower
-from tinyinterp.program import lives_of
 from tinyinterp.schema import read
 
 BOUND, OFFICIAL = 1.05, 1.05  # at most so many times the bound (on MobileNets), the official arena (on any network)

@@ -54,7 +54,7 @@ def programs(data: bytes, numerics: str, threads: int) -> list[tuple[Kernel, Pro
 
 
 def _with(graph: Graph, op: Op) -> Graph:
-    return replace(graph, operators=tuple(replace(o, op=op) for o in graph.operators))
+    return replace(graph, operators=tuple(replace(o, find=lambda _: op) for o in graph.operators))
 
 
 def row_of(case: Case, numerics: str, threads: int, seconds: float) -> Row:

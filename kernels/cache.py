@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def digest(data: bytes) -> bytes:
+def digest(data: bytes | memoryview) -> bytes:
     return blake2b(data, digest_size=32).digest()
 
 
@@ -22,10 +22,11 @@ def folder() -> Path:
     """Where object code is kept: TINYINTERP_CACHE, or the user's cache folder. It need not exist or be writable."""
     from pathlib import Path
 
-    return Path(_folder())
+    return Path(folder_name())
 
 
-def _folder() -> str:
+def folder_name() -> str:
+    """As `folder`, without `pathlib`, which takes time to load."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return os.environ.get("TINYINTERP_CACHE") or os.path.join(base, "tinyinterp")
 
@@ -33,7 +34,7 @@ def _folder() -> str:
 def read_cache(key: str) -> bytes | None:
     """The object code under a key, or None when there is none, or it is damaged or another's: the hash of both stands before."""
     try:
-        with open(os.path.join(_folder(), f"{key}.o"), "rb") as file:
+        with open(os.path.join(folder_name(), f"{key}.o"), "rb") as file:
             data = file.read()
     except OSError:
         return None

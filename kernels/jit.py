@@ -1,13 +1,9 @@
 """From a kernel's Python body to machine code, and back out of the cache.
 
-The native ABI: every kernel is one function `int64 kernel(int64 *record, int64 thread, int64 threads)`. The record is a
-row of 64-bit words: for an array its address and its dimensions, for a number its value. Last comes the number of units
-its work divides into, when the body takes `begin, end`.
-
-A body never sees any of that: `_entry` writes, for one tuple of argument types, the dozen lines that read the record and
-call the body, Numba compiles both together, and the object code is kept in the user's cache folder under a hash of all
-that went into it. The next process loads it without Numba and without LLVM (`micro/image.py`): they are imported only when
-something must be compiled.
+A body never sees the record (`abi.py`): `_entry` writes, for one tuple of argument types, the dozen lines that read the
+record and call the body, Numba compiles both together, and the object code is kept in the user's cache folder under a
+hash of all that went into it. The next process loads it without Numba and without LLVM (`micro/image.py`): they are
+imported only when something must be compiled.
 
 This file and `micro/` are the only ones that name Numba or llvmlite.
 """
@@ -28,11 +24,12 @@ from typing import Any
 
 import numpy as np
 
+from .abi import kind
 from .cache import digest
 from .cache import folder as folder
 from .cache import read_cache as read_cache
 from .cache import write_cache as write_cache
-from .contract import ROOM, Arg, Kernel, Scratch, Slot
+from .contract import ROOM, Arg, Kernel
 from .micro import image
 from .micro.cpu import LEVELS as LEVELS
 from .micro.cpu import isa as isa
@@ -45,40 +42,6 @@ FLAGS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False, "_nrt": F
                          "no_cfunc_wrapper": True}
 DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 ABI = "5"  # part of every cache key: raise it when the record or the entry changes
-
-
-def kind(arg: Arg) -> str:
-    """The type of one argument as text: `int8[4]` for an array, `own int8[4]` for one of each thread's own, `int64`,
-    `float32` or `float64` for a number."""
-    if type(arg) is int:
-        return "int64"
-    if isinstance(arg, (Slot, Scratch, np.ndarray)):
-        return f"{'own ' * isinstance(arg, Scratch)}{_name(arg.dtype)}[{len(arg.shape)}]"
-    if isinstance(arg, np.float32):
-        return "float32"
-    return "float64" if isinstance(arg, (float, np.floating)) else "int64"
-
-
-@lru_cache(maxsize=64)
-def _name(dtype: np.dtype[Any]) -> str:
-    return "uint16" if dtype == np.float16 else dtype.name  # halves arrive as their bits
-
-
-def words(args: Sequence[Arg], address: Callable[[Any], int], units: int) -> np.ndarray:
-    """The record: `address` tells where an array lies; for a scratch, where the first thread's is, or how far into ROOM."""
-    row: list[int] = []
-    for arg in args:
-        if type(arg) is int:  # most are
-            row.append(arg)
-        elif isinstance(arg, Scratch):
-            row += [address(arg), arg.size, *arg.shape]
-        elif isinstance(arg, (Slot, np.ndarray)):
-            row += [address(arg), *arg.shape]
-        elif isinstance(arg, (float, np.floating)):
-            row.append(int(np.float64(arg).view(np.int64)))
-        else:
-            row.append(int(arg))
-    return np.array([*row, units], np.int64)
 
 
 def shares(run: Callable[..., Any]) -> bool:
@@ -319,20 +282,38 @@ def address_of_symbol(symbol: str) -> int:
     return _symbols.get(symbol) or int(_engine().get_function_address(symbol))
 
 
-_addresses: dict[tuple[Any, tuple[str, ...]], int] = {}
+_addresses: dict[tuple[Any, tuple[str, ...]], tuple[str, int]] = {}
 _symbols: dict[str, int] = {}
 _LOCK = threading.RLock()  # neither the compiler nor the loader takes two threads at once
 
 
-def address_of(kernel: Kernel, args: Sequence[Arg]) -> int:
-    """The native function for a kernel and the types of these arguments: from memory, the cache folder, or the compiler."""
+def symbol_of(kernel: Kernel, args: Sequence[Arg]) -> tuple[str, int]:
+    """The native function for a kernel and the types of these arguments, its name and its address: from memory, the cache
+    folder, or the compiler."""
     kinds = tuple(map(kind, args))
     found = _addresses.get((kernel.run, kinds))
     if found is None:
         key = text_key(f"{fingerprint(kernel.run)} {kinds}")
-        found = _addresses[kernel.run, kinds] = native(
-            f"k_{key}", key, kernel.name, lambda: compile_kernel(kernel.run, kinds, f"k_{key}"))
+        symbol = f"k_{key}"
+        address = native(symbol, key, kernel.name, lambda: compile_kernel(kernel.run, kinds, symbol))
+        found = _addresses[kernel.run, kinds] = symbol, address
     return found
+
+
+def address_of(kernel: Kernel, args: Sequence[Arg]) -> int:
+    return symbol_of(kernel, args)[1]
+
+
+def kept_address(symbol: str) -> int | None:
+    """The address of a kernel by its name, when it has been compiled before."""
+    with _LOCK:
+        if symbol not in _symbols:
+            code = read_cache(symbol.removeprefix("k_"))
+            try:
+                _symbols[symbol] = load(code, symbol) if code is not None else 0
+            except (image.NotPlaced, LookupError):
+                return None
+        return _symbols[symbol] or _symbols.pop(symbol)
 
 
 def native(symbol: str, key: str, name: str, make: Callable[[], bytes]) -> int:
@@ -371,6 +352,11 @@ class _progress:
     def __exit__(self, *error: object) -> None:
         _progress.spent += time.perf_counter() - self.start
         _progress.count += 1
+
+
+def spent() -> float:
+    """The seconds that this process has compiled."""
+    return _progress.spent
 
 
 def compiled() -> int:

@@ -271,6 +271,7 @@ def with_fences() -> Any:
     """Give every tensor, every scratch and every constant of this process a fence; returns the check."""
     import tinyinterp.evaluate as evaluate
     import tinyinterp.program as program
+    import tinyinterp.template as template
     from tests.fence import Fence, fenced
     from tinyinterp.arena import Placement
     from tinyinterp.evaluate import aligned
@@ -297,22 +298,14 @@ def with_fences() -> Any:
         kept.append(fence)
         return fence.all[fence.offsets[0] : fence.offsets[0] + size + 64]
 
-    plain = program.Segment._address
+    plain = template.address
 
-    def address(self: Any, i: int, step: Any) -> Any:
-        inner = plain(self, i, step)
+    def address(constant: np.ndarray) -> int:
+        copy = fenced(constant, kept)
+        copy.flags.writeable = False
+        return plain(copy)
 
-        def of(arg: Any) -> int:
-            if isinstance(arg, np.ndarray):
-                copy = fenced(arg, kept)
-                copy.flags.writeable = False
-                return int(copy.ctypes.data)
-            return int(inner(arg))
-
-        return of
-
-    program.place, program.aligned, evaluate.aligned = place, memory, alone
-    program.Segment._address = address
+    template.place, program.aligned, evaluate.aligned, template.address = place, memory, alone, address
 
     def check(over: bool = False) -> None:
         """Raises: Outside. `over`: nothing runs any more, the memory may go."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import ValueDependentError
-from .kernels import jit
+from .kernels import abi, jit
 from .kernels.contract import DELEGATE, Call, Scratch, Slot, Status
 from .kernels.micro.loop import DENORMALS_OFF, RESULT, ROW, assembly
 
@@ -91,8 +91,7 @@ def call_kernel(step: Step, arrays: Sequence[Any]) -> None:
     if jit.DISABLED or step.kernel.host:
         status = jit.python_call(step.kernel.run, arrays, step.units)
     else:
-        places = iter([a for a in arrays if isinstance(a, np.ndarray)])
-        record = jit.words(step.args, lambda _: int(next(places).ctypes.data), step.units)
+        record = abi.record(step.args, step.units, (a for a in arrays if isinstance(a, np.ndarray)))
         flags = DENORMALS_OFF if step.call.numerics == DELEGATE else 0
         table = np.array([jit.address_of(step.kernel, step.args), record.ctypes.data, flags, 0], np.int64)
         assert len(table) == ROW

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from .errors import ModelError, UnsupportedOpError, hint
 from .kernels import op_of
+from .kernels.cache import digest
 from .kernels.contract import Op
 from .schema import BuiltinOperator, Model, Operator, Tensor, TensorType
 from .schema.frozen import record
@@ -23,7 +26,26 @@ class Linked:
 
     index: int
     operator: Operator
-    op: Op | None
+    find: Callable[[BuiltinOperator | str], Op | None]  # asked late: a program that is kept on disk needs no op
+
+    @property
+    def op(self) -> Op | None:
+        """What answers for it."""
+        return self.find(self.operator.custom_code or self.operator.code)
+
+
+class Origin:
+    """The file, or the bytes, that a graph is of."""
+
+    def __init__(self, data: np.ndarray, mark: tuple[int, ...]) -> None:
+        """`mark`: what tells a file from others; empty when nothing but its content does."""
+        self.bytes, self.mark = data, mark
+        self.kept = 0  # how many programs of it this process has kept on disk
+
+    @cached_property
+    def identity(self) -> str:
+        """The same for the same content only."""
+        return repr(self.mark) if self.mark else digest(self.bytes.data).hex()
 
 
 @record(frozen=True, slots=True)
@@ -36,6 +58,8 @@ class Graph:
     outputs: tuple[int, ...]
     operators: tuple[Linked, ...]
     constants: dict[int, np.ndarray]  # tensor index -> its value, read-only, on the file's bytes
+    number: int = 0  # of the subgraph
+    origin: Origin | None = None  # None: not to be kept on disk
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -56,9 +80,9 @@ class Graph:
         return f"t{t}{kind}{self.tensors[t].type.name.lower()}{list(self.tensors[t].shape)}"
 
 
-def link(model: Model, subgraph: int = 0, ops: Sequence[Op] | None = None) -> Graph:
+def link(model: Model, subgraph: int = 0, ops: Sequence[Op] | None = None, origin: Origin | None = None) -> Graph:
     """The graph of one subgraph of a model, with the ops that run it (`ops`: all of tinyinterp's unless given)."""
-    found = op_of if ops is None else {op.code: op for op in ops}.get
+    found: Any = op_of if ops is None else {op.code: op for op in ops}.get
     part = model.subgraphs[subgraph]
     constants = {}
     written = {*part.inputs, *(t for operator in part.operators for t in operator.outputs)}
@@ -69,10 +93,8 @@ def link(model: Model, subgraph: int = 0, ops: Sequence[Op] | None = None) -> Gr
         elif 0 in tensor.shape and tensor.type.numpy is not None and i not in written and not tensor.is_variable:
             constants[i] = np.zeros(tensor.shape, tensor.type.numpy)  # no elements, so none are missing
             constants[i].flags.writeable = False
-    linked = []
-    for i, operator in enumerate(part.operators):
-        linked.append(Linked(i, operator, found(operator.custom_code or operator.code)))
-    return Graph(part.name, part.tensors, part.inputs, part.outputs, tuple(linked), constants)
+    linked = tuple(Linked(i, operator, found) for i, operator in enumerate(part.operators))
+    return Graph(part.name, part.tensors, part.inputs, part.outputs, linked, constants, subgraph, origin)
 
 
 def strings(data: np.ndarray, shape: Sequence[int]) -> np.ndarray:

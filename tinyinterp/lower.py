@@ -13,7 +13,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -21,7 +20,6 @@ from .arena import ALIGNMENT, LIMIT
 from .errors import ArenaError, QuantError, ShapeError, UnsupportedOpError, hint
 from .evaluate import aligned, evaluate
 from .graph import Graph, Linked, check_ops
-from .kernels import jit
 from .kernels.contract import BUILTIN, DELEGATE, REFERENCE, ROOM, Arg, Call, Kernel, NeedsValue, Op, Operand, Scratch, Slot
 from .kernels.rewrite import rewrite, wanted
 from .schema import BuiltinOperator, TensorType
@@ -68,14 +66,14 @@ class Step:
         return f"{self.call.index:4}  {self.name:24} {self.kernel.name:34} {shapes} -> {outs}"
 
 
-class _Weak:
+class Weak:
     """What can be referred to weakly, in spite of slots."""
 
     __slots__ = ("__weakref__",)
 
 
 @record(frozen=True, slots=True)
-class Plan(_Weak):
+class Plan(Weak):
     """What to run, in order, with every shape known. Immutable."""
 
     graph: Graph
@@ -106,20 +104,6 @@ class Plan(_Weak):
         head = f"plan: {len(self.steps)} steps, {self.numerics} numerics, {self.macs:,} MACs"
         tail = [] if self.cut is None else [f"      cut: operator {self.resume} waits for the value of t{self.cut}"]
         return "\n".join([head, *map(str, self.steps), *tail])
-
-
-_PLANS: WeakValueDictionary[tuple[Any, ...], Plan] = WeakValueDictionary()
-
-
-def plan_of(graph: Graph, shapes: Mapping[int, Shape], numerics: str, threads: int, preserve: bool) -> Plan:
-    """As `lower`, but the plan that another program of the same graph runs, if there is one: with it, the constants as the
-    kernels read them."""
-    key = (id(graph), *sorted(shapes.items()), numerics, threads, preserve, wanted(), jit.level())  # a plan holds its graph
-    found = _PLANS.get(key)
-    if found is None:
-        found = lower(graph, shapes, numerics, threads, preserve=preserve)
-        found = _PLANS.setdefault(key, found)  # another thread may have been faster
-    return found
 
 
 def lower(graph: Graph, shapes: Mapping[int, Shape], numerics: str = "default", threads: int = 1,

@@ -1,6 +1,6 @@
-"""Bind and run: a plan with memory, and the one native call that runs it.
+"""Bind and run: a template with memory, and the one native call that runs it.
 
-    Plan + Placement ── bind ──► Segment      rows of (kernel address, argument record, flags)
+    Template ── bind ──► Segment              rows of (kernel address, argument record, flags)
     Segment, Segment … ──► Program            more than one only when shapes depend on values
 
 Only this file owns memory.
@@ -15,143 +15,56 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .arena import LIMIT, Life, Placement, place
+from .arena import Placement
 from .errors import ArenaError, NotAllocatedError, hint
 from .evaluate import aligned, call_kernel, failure, loop_words, run_builtin
 from .graph import Graph
-from .kernels import jit
-from .kernels.contract import DELEGATE, OBJECTS, Scratch, Slot
-from .kernels.micro.loop import DENORMALS_OFF, RESULT, ROW, SHARED
-from .kernels.rewrite import wanted
-from .lower import Plan, Shape, Step, lower, plan_of
+from .kept import template_of
+from .kernels import abi, jit
+from .kernels.contract import OBJECTS, Scratch, Slot
+from .kernels.micro.loop import RESULT, SHARED
+from .lives import lasting, scratch_key
+from .lower import Plan, Shape, Step, lower
 from .schema import TensorType
+from .template import Template, assemble
 from .threads import Workers
-
-# Seconds: a run that saves less than this is not shared, since a worker may have to be woken; nor are steps shorter than that.
-SAVED = float(os.environ.get("TINYINTERP_SHARE_ABOVE", 25e-6))
-SHARE = min(5e-6, SAVED)
-OFFER = 2e-6  # what it costs to share a step
-BRIEF = 1e-5  # a run that takes less keeps the GIL: giving it up and taking it back costs as much as a step
-
-
-def lives_of(plan: Plan, keep: frozenset[int], preserve: bool = False) -> list[Life]:
-    """The lives of all arena tensors of a plan. `keep`: tensors that must last to the end."""
-    spans: dict[int, list[int]] = {}  # root -> [size, first, last]
-    end = max(len(plan.steps) - 1, 0)
-    roots = {plan.root(t) for t in keep}
-    lives: list[Life] = []
-    for i, step in enumerate(plan.steps):
-        for slot in step.slots:
-            root = plan.root(slot.tensor)
-            if slot.dtype == OBJECTS:
-                continue
-            size = math.prod(slot.shape) * slot.dtype.itemsize
-            span = spans.setdefault(root, [size, i, i])
-            span[0], span[2] = max(span[0], size), i
-        parts = max(plan.threads, 1) if step.units else 1
-        for k, (scratch, at) in enumerate(step.scratch):
-            if at < 0 or jit.DISABLED or step.kernel.host:
-                lives.append(Life(-1 - i * 64 - k, scratch.size * parts, i, i))
-    for t in keep:
-        root = plan.root(t)
-        tensor = plan.graph.tensors[t]
-        if root in plan.values or tensor.type.bits is None or t not in plan.shapes:
-            continue
-        size = tensor.type.nbytes(math.prod(plan.shapes[t]))
-        span = spans.setdefault(root, [size, 0, end])
-        span[0] = max(span[0], size)
-    inputs = {plan.root(t) for t in plan.graph.inputs} | {t for t, x in enumerate(plan.graph.tensors) if x.is_variable}
-    over = {} if preserve or "in_place" not in wanted() else _in_place(plan, spans, roots | inputs)
-    taken = {old: new for new, old in over.items()}
-    for root, (size, first, last) in spans.items():
-        last = spans[taken[root]][1] - 1 if root in taken else end if preserve or root in roots else last
-        lives.append(Life(root, size, 0 if root in inputs else first, last, over.get(root)))
-    return lives
-
-
-def _in_place(plan: Plan, spans: Mapping[int, list[int]], kept: frozenset[int] | set[int]) -> dict[int, int]:
-    """The tensors that a step may write over an input of theirs, which nobody reads after it: tensor -> that input."""
-    over: dict[int, int] = {}
-    written: set[int] = set()
-    for i, step in enumerate(plan.steps):
-        new = plan.root(step.call.output.index)
-        for x in step.call.inputs if step.kernel.in_place and new not in written else ():
-            old = plan.root(x.index) if x is not None else -1
-            if old not in written or old in kept or spans[old][2] != i:
-                continue
-            alike = [math.prod(s.shape) * s.dtype.itemsize == spans[old][0] for s in step.slots if plan.root(s.tensor) == old]
-            if spans[old][0] == spans[new][0] and all(alike):
-                over[new] = old
-                break
-        written |= {root for o in step.call.outputs if (root := plan.root(o.index)) in spans}
-    return over
 
 
 class Segment:
-    """A plan bound to memory."""
+    """A template bound to memory."""
 
-    def __init__(self, plan: Plan, outside: Mapping[int, np.ndarray], keep: frozenset[int], preserve: bool,
-                 seen: Mapping[int, np.ndarray], objects: Mapping[int, np.ndarray]) -> None:
+    def __init__(self, template: Template, outside: Mapping[int, np.ndarray], seen: Mapping[int, np.ndarray],
+                 objects: Mapping[int, np.ndarray]) -> None:
         """`outside`: tensors that live in memory of an earlier segment, as flat bytes. `seen`: the values it stands on.
         `objects`: the tensors of strings, which no arena holds."""
-        self.plan = plan
-        self.seen = seen
-        self.objects = objects
-        outside = {t: memory for t, memory in outside.items() if t >= 0}  # scratch is every segment's own
-        lives = [l for l in lives_of(plan, keep, preserve) if l.key not in outside]
-        self.placement: Placement = place(lives)
-        if self.placement.size > LIMIT:
-            raise ArenaError(f"the tensors need {self.placement.size:,} bytes, the limit is {LIMIT:,} "
-                             "(set TINYINTERP_ARENA_LIMIT to allow more)")
+        self.template, self.plan, self.seen, self.objects = template, template.plan, seen, objects
+        self.placement: Placement = template.placement
         try:
             self.memory = aligned(self.placement.size)
         except MemoryError as error:
             raise ArenaError(f"the tensors need {self.placement.size:,} bytes, more than the system gives") from error
         self.bytes = dict(outside)  # root tensor -> its bytes
-        for life in lives:
-            at = self.placement.offsets[life.key]
-            self.bytes[life.key] = self.memory[at : at + life.size]
-        self.records: list[np.ndarray] = []
-        self.calls: list[tuple[int, int, list[Any]]] = []  # Python steps: (row before which they run, step, arrays)
-        self.table = np.zeros((len(plan.steps), ROW), np.int64)
-        if jit.DISABLED or any(s.kernel.host for s in plan.steps):
-            self.calls = [(i, i, self._arrays(i, s)) for i, s in enumerate(plan.steps) if jit.DISABLED or s.kernel.host]
-        host = {i for _, i, _ in self.calls}
-        shared = _shared(plan)
-        for i, step in enumerate(plan.steps):
-            if i in host:
-                continue
-            record = jit.words(step.args, self._address(i, step), step.units)
-            self.records.append(record)
-            flags = (DENORMALS_OFF if step.call.numerics == DELEGATE else 0) | (SHARED if shared[i] else 0)
-            self.table[i] = jit.address_of(step.kernel, step.args), record.ctypes.data, flags, 0
-        self.runs = _runs(len(plan.steps), host)
+        offsets = self.placement.offsets
+        self.bytes |= {life.key: self.memory[offsets[life.key] : offsets[life.key] + life.size] for life in self.placement.lives}
+        self._records = template.words.copy()
+        self._records[template.places] += abi.memory(self.memory)
+        self.table = template.rows.copy()
+        self.table[:, 1] += abi.memory(self._records)
+        # Python steps: (row before which they run, step, arrays)
+        self.calls = [(i, i, self._arrays(i, self.plan.steps[i])) for i in template.hosts]
+        self.runs = template.runs
         self.result = np.zeros(RESULT, np.int64)
-        self.threads = plan.threads if any(shared) else 1
+        self.threads = self.plan.threads if template.shared else 1
         self._words = [loop_words(self.table[a:], b - a, 0, self.threads, self.result) for a, b in self.runs]
-        brief = len(plan.steps) <= 64 and sum(map(_seconds, plan.steps)) < BRIEF
-        self._calls = [run_builtin(w, brief) for w in self._words]
+        self._calls = [run_builtin(w, template.brief) for w in self._words]
         jit.progress_done()
-
-    def _address(self, i: int, step: Step) -> Any:
-        scratch = {id(s): (k, at) for k, (s, at) in enumerate(step.scratch)}
-
-        def address(arg: Any) -> int:
-            if isinstance(arg, Slot):
-                return int(self.bytes[self.plan.root(arg.tensor)].ctypes.data)
-            if isinstance(arg, Scratch):
-                k, at = scratch[id(arg)]
-                return at if at >= 0 else int(self.bytes[-1 - i * 64 - k].ctypes.data)
-            return int(arg.ctypes.data)
-
-        return address
 
     def _arrays(self, i: int, step: Step) -> list[Any]:
         arrays: list[Any] = []
         k = 0
         for arg in step.args:
             if isinstance(arg, (Slot, Scratch)):
-                key = self.plan.root(arg.tensor) if isinstance(arg, Slot) else -1 - i * 64 - k
+                key = self.plan.root(arg.tensor) if isinstance(arg, Slot) else scratch_key(i, k)
                 k += isinstance(arg, Scratch)
                 if arg.dtype == OBJECTS:
                     arrays.append(self.objects[key].reshape(arg.shape))
@@ -209,33 +122,6 @@ class Segment:
         return "-" if at is None else f"{at:#x}"
 
 
-def _seconds(step: Step) -> float:
-    """About how long a step takes on one thread: 120 GMAC/s in floats, 500 in 8 bits, 20 GB/s through the caches."""
-    operands = [o for o in (*step.call.inputs, *step.call.outputs) if o is not None and o.type.numpy is not None]
-    moved = sum(o.size * o.dtype.itemsize for o in operands)
-    rate = 120e9 if step.call.outputs and step.call.outputs[0].type == TensorType.FLOAT32 else 500e9
-    return step.op.macs(step.call) / rate + moved / 20e9
-
-
-def _shared(plan: Plan) -> list[bool]:
-    """The steps that threads share: those long enough, if they save enough together."""
-    if plan.threads == 1:
-        return [False] * len(plan.steps)
-    seconds = [_seconds(step) if step.units > 1 else -1.0 for step in plan.steps]
-    saved = sum(max(s * (1 - 1 / plan.threads) - OFFER, 0.0) for s in seconds if s >= SHARE)
-    return [s >= SHARE and saved >= SAVED for s in seconds]
-
-
-def _runs(n: int, host: set[int]) -> list[tuple[int, int]]:
-    """The stretches of native steps between Python steps: [(first, one past the last)]."""
-    runs, start = [], 0
-    for i in [*sorted(host), n]:
-        if i > start:
-            runs.append((start, i))
-        start = i + 1
-    return runs
-
-
 class Program:
     """A graph compiled for the shapes of its inputs. `run()` is one native call when no shape depends on a value."""
 
@@ -244,19 +130,12 @@ class Program:
         self.graph, self.numerics, self.threads, self.preserve = graph, numerics, threads, preserve
         self._workers: Workers | None = None
         self.objects: dict[int, np.ndarray] = {}  # root tensor -> its strings
-        self.segments = [self._bind(plan_of(graph, shapes, numerics, threads, preserve), None, {})]
+        self.segments = [self._bind(template_of(graph, shapes, numerics, threads, preserve), {}, {})]
         self.complete = self.segments[-1].plan.cut is None
         self.alone = self.segments[0].alone if self.complete else None
 
-    def _bind(self, plan: Plan, before: Segment | None, seen: Mapping[int, np.ndarray]) -> Segment:
-        keep = set(self.graph.outputs) | {t for t, x in enumerate(self.graph.tensors) if x.is_variable}
-        if before is None:
-            keep |= set(self.graph.inputs)
-        if plan.cut is not None:
-            made = {o.index for s in plan.steps for o in s.call.outputs} | set(self.graph.inputs)
-            later = {t for l in self.graph.operators[plan.resume :] for t in l.operator.inputs}
-            keep |= (made & later) | {plan.cut}
-            keep |= {t for t in later if plan.root(t) in made}
+    def _bind(self, template: Template, outside: Mapping[int, np.ndarray], seen: Mapping[int, np.ndarray]) -> Segment:
+        plan = template.plan
         for t, shape in plan.shapes.items():
             root = plan.root(t)
             if self.graph.tensors[t].type == TensorType.STRING and root not in plan.values:
@@ -264,7 +143,15 @@ class Program:
                 if root not in self.objects or self.objects[root].size != size:
                     # None: nobody has set it yet. What the program writes reads as empty strings until then.
                     self.objects[root] = np.full(size, None if root in self.graph.inputs else b"", object)
-        return Segment(plan, before.bytes if before else {}, frozenset(keep), self.preserve, seen, self.objects)
+        return Segment(template, outside, seen, self.objects)
+
+    def _tail(self, seen: Mapping[int, np.ndarray]) -> Segment:
+        """The segment that goes on after the last one, now that these values are known."""
+        before = self.segments[-1]
+        plan = lower(self.graph, {}, self.numerics, self.threads, before.plan, seen, self.preserve)
+        outside = {t: memory for t, memory in before.bytes.items() if t >= 0}  # scratch is every segment's own
+        addresses = {t: abi.memory(memory) for t, memory in outside.items()}
+        return self._bind(assemble(plan, addresses, lasting(plan), self.preserve), outside, seen)
 
     def run(self) -> None:
         """Compute the outputs from the inputs in the arena. Raises: ValueDependentError."""
@@ -280,8 +167,7 @@ class Program:
             at += 1
             if at == len(self.segments) or not np.array_equal(self.segments[at].seen[cut], seen[cut]):
                 del self.segments[at:]
-                tail = lower(self.graph, {}, self.numerics, self.threads, plan, seen, self.preserve)
-                self.segments.append(self._bind(tail, self.segments[-1], seen))
+                self.segments.append(self._tail(seen))
             self.segments[at].run(self._team(self.segments[at]))
         self.complete = True
 

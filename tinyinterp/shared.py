@@ -14,9 +14,12 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
-from .graph import check_known, link
+import numpy as np
+
+from .graph import Origin, check_known, link
 from .kernels.contract import Op
 from .schema import read
+from .schema.files import opened
 
 COARSE = 2.0  # seconds: the times of some file systems tell no less
 
@@ -24,11 +27,13 @@ COARSE = 2.0  # seconds: the times of some file systems tell no less
 class Shared:
     """The graphs and signatures of a model, and where it came from. Immutable."""
 
-    def __init__(self, source: str | bytes, ops: Sequence[Op] | None) -> None:
-        model = read(source)
+    def __init__(self, source: str | bytes, ops: Sequence[Op] | None, mark: tuple[Any, ...]) -> None:
+        data = opened(source)
+        model = read(data)
         check_known(model)
+        origin = Origin(np.frombuffer(data, np.uint8), () if isinstance(source, bytes) else mark) if ops is None else None
         self.source, self.ops, self.signatures = source, ops, model.signatures
-        self.graphs = tuple(link(model, i, ops) for i in range(len(model.subgraphs)))
+        self.graphs = tuple(link(model, i, ops, origin) for i in range(len(model.subgraphs)))
 
 
 _SHARED: WeakValueDictionary[tuple[Any, ...], Shared] = WeakValueDictionary()
@@ -40,7 +45,7 @@ def shared(source: str | bytes, ops: Sequence[Op] | None = None) -> Shared:
     key = (*mark, *map(id, ops or ()), ops is None)
     found = _SHARED.get(key) if mark else None
     if found is None or (isinstance(source, bytes) and found.source != source):
-        found = Shared(source, ops)
+        found = Shared(source, ops, mark)
         if mark:
             _SHARED[key] = found
     return found

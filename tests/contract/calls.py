@@ -14,7 +14,7 @@ from tinyinterp import lower as lowering
 from tinyinterp.errors import UnsupportedOpError
 from tinyinterp.evaluate import loop_words, native_loop
 from tinyinterp.graph import link
-from tinyinterp.kernels import jit
+from tinyinterp.kernels import abi, jit
 from tinyinterp.kernels.contract import BUILTIN, DELEGATE, REFERENCE, Call, Kernel, Op, Scratch, Slot
 from tinyinterp.kernels.micro.loop import DENORMALS_OFF, RESULT, SHARED
 from tinyinterp.lower import Step
@@ -128,8 +128,7 @@ def run(step: Step, values: Mapping[int, np.ndarray], shares: Sequence[tuple[int
             constants.append((a, arrays[-1]))
         else:
             arrays.append(a)
-    places = iter([a for a in arrays if isinstance(a, np.ndarray)])
-    record = jit.words(step.args, lambda _: int(next(places).ctypes.data), step.units)
+    record = abi.record(step.args, step.units, (a for a in arrays if isinstance(a, np.ndarray)))
     flags = SHARED | (DENORMALS_OFF if step.call.numerics == DELEGATE else 0)
     table = np.array([jit.address_of(step.kernel, step.args), record.ctypes.data, flags, 0], np.int64)
     status = 0

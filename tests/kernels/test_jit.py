@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tinyinterp.evaluate import call_kernel, native_loop
-from tinyinterp.kernels import jit
+from tinyinterp.kernels import abi, jit
 from tinyinterp.kernels.contract import Call, Kernel, Slot
 from tinyinterp.kernels.machine import fma, inline
 from tinyinterp.lower import Step
@@ -183,12 +183,12 @@ def test_functions_that_call_each_other() -> None:
 
 def test_kinds() -> None:
     slot = Slot(0, np.dtype(np.float16), (2, 3))
-    kinds = [jit.kind(a) for a in (slot, np.zeros((1,), bool), 3, True, 2.5, np.float32(1), np.float64(1), np.int8(1))]
+    kinds = [abi.kind(a) for a in (slot, np.zeros((1,), bool), 3, True, 2.5, np.float32(1), np.float64(1), np.int8(1))]
     assert kinds == ["uint16[2]", "bool[1]", "int64", "int64", "float64", "float32", "float64", "int64"]
 
 
 def test_records() -> None:
     """An array is its address and its dimensions, a number its bits; last come the units."""
     array = np.zeros((2, 3), np.int8)
-    row = jit.words([array, 7, 1.5], lambda a: 100, 9)
-    assert row.tolist() == [100, 2, 3, 7, np.float64(1.5).view(np.int64), 9]
+    row = abi.record([array, 7, 1.5], 9, [array])
+    assert row.tolist() == [array.ctypes.data, 2, 3, 7, np.float64(1.5).view(np.int64), 9]

@@ -12,8 +12,8 @@ from tests.harness import models
 from tinyinterp.arena import ALIGNMENT, Life, Placement, lower_bound, place, rounded
 from tinyinterp.errors import TinyInterpError
 from tinyinterp.graph import link
+from tinyinterp.lives import lives_of
 from tinyinterp.lower import lower
-from tinyinterp.program import lives_of
 from tinyinterp.schema import read
 
 SIZES = st.one_of(st.integers(0, 300), st.sampled_from([0, 1, 63, 64, 65, 4096, 2**31]))

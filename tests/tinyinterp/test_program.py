@@ -21,7 +21,8 @@ from tinyinterp.errors import NotAllocatedError, TinyInterpError, ValueDependent
 from tinyinterp.evaluate import run_builtin
 from tinyinterp.graph import link
 from tinyinterp.kernels import jit
-from tinyinterp.program import Program, lives_of
+from tinyinterp.lives import lives_of
+from tinyinterp.program import Program
 from tinyinterp.schema import Activation, Model, build, options, read
 from tinyinterp.schema.build import model_of, one_op, operator, tensor
 

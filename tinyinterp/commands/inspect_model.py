@@ -13,8 +13,8 @@ import numpy as np
 from ..arena import Placement, place
 from ..errors import TinyInterpError
 from ..graph import Graph, link
+from ..lives import lives_of
 from ..lower import Plan, lower
-from ..program import lives_of
 from ..schema import Model, Subgraph, Tensor, read
 
 
