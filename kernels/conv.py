@@ -36,8 +36,9 @@ from .delegate import biased, channelwise, computes, multiplied, requantizable, 
 from .gemm import Product, conv_gemm
 from .gemm_amx import conv_amx
 from .gemm_int import conv_gemm_int
+from .gemm_int16 import conv_gemm_int16
 from .hybrid import conv_definitions
-from .int16 import convolves, exact
+from .int16 import conv_form, convolves, exact
 from .machine import f32, fma
 from .numerics import (
     REQUANTIZE,
@@ -308,6 +309,7 @@ CONV_2D = Op(
         conv_gemm("conv", product, is_gemm, float_clamp),
         conv_amx("conv", product, is_gemm_8bit, TAILS, scales),
         conv_gemm_int("conv", product, is_gemm_8bit, TAILS, scales),
+        conv_gemm_int16("conv", product, conv_form, scales),
         Kernel("conv_float32_builtin", conv_float_builtin, matrix_args, frozenset({BUILTIN}), is_float_matrix, rows),
         Kernel("conv_float32_reference", conv_float_reference, float_args(0), frozenset({REFERENCE, BUILTIN}), is_float, rows),
         Kernel("conv_float32_delegate", conv_float_delegate, float_args(0), frozenset({DELEGATE}), is_float, rows),

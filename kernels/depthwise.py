@@ -33,8 +33,9 @@ from .conv import bias_or_zeros, float_args, float_clamp, is_8bit, is_float, qua
 from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
 from .gemm import Product, conv_gemm
 from .gemm_int import conv_gemm_int
+from .gemm_int16 import conv_gemm_int16
 from .hybrid import depthwise_definitions
-from .int16 import convolves, exact
+from .int16 import convolves, depthwise_form, exact
 from .machine import f32, fma
 from .numerics import (
     clamp,
@@ -219,6 +220,7 @@ DEPTHWISE_CONV_2D = Op(
         depthwise_8bit(is_8bit),
         conv_gemm("depthwise", product, is_multiple_float, float_clamp),
         conv_gemm_int("depthwise", product, is_multiple_8bit, {n: n for n in (REFERENCE, DELEGATE)}, scales),
+        conv_gemm_int16("depthwise", product, depthwise_form, scales),
         Kernel("depthwise_float32_delegate", depthwise_float_delegate, float_args(3), frozenset({DELEGATE}), is_float, rows),
         Kernel("depthwise_float32_builtin", depthwise_float_builtin, float_args(3), frozenset({BUILTIN}), is_float, rows),
         Kernel("depthwise_float32_reference", depthwise_float_reference, float_args(3), frozenset({REFERENCE}), is_float, rows),

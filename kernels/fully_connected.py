@@ -30,8 +30,9 @@ from .delegate import biased, channelwise, computes, multiplied, requantizable, 
 from .gemm import Product, conv_gemm
 from .gemm_amx import conv_amx
 from .gemm_int import conv_gemm_int
+from .gemm_int16 import conv_gemm_int16
 from .hybrid import fully_connected_definitions
-from .int16 import connects, exact, in_double, in_fixed_point
+from .int16 import connects, exact, fully_connected_form, in_double, in_fixed_point
 from .machine import f32, fma
 from .numerics import (
     channel_scales,
@@ -208,6 +209,7 @@ FULLY_CONNECTED = Op(
         conv_gemm("fully_connected", product, is_gemm, float_clamp),
         conv_amx("fully_connected", product, is_gemm_8bit, TAILS, scales),
         conv_gemm_int("fully_connected", product, is_gemm_8bit, TAILS, scales),
+        conv_gemm_int16("fully_connected", product, fully_connected_form, scales),
         Kernel("fully_connected_float32_builtin", fully_connected_float_builtin, matrix_args, frozenset({BUILTIN}), is_float,
                outputs),
         Kernel("fully_connected_float32_reference", fully_connected_float_reference, float_args, frozenset({REFERENCE}), is_float,

@@ -21,7 +21,7 @@ from typing import Any
 
 from tinyinterp.schema import TensorType
 
-from .contract import REFERENCE, Call
+from .contract import BUILTIN, REFERENCE, Call
 from .machine import inline
 
 BITS = {TensorType.INT32: 32, TensorType.INT64: 64}
@@ -79,3 +79,27 @@ def connects(bits: int) -> Callable[[Call], bool]:
         return (BITS[bias.type] if bias is not None else asked(call) or 64) == bits
 
     return when
+
+
+# ------------------------------------------------------------------ what the tiles of a GEMM do: (way back, bits of the sum)
+Form = tuple[str, int]
+
+
+def conv_form(call: Call) -> Form | None:
+    if convolves(64)(call):
+        return "half_up", 64
+    one_group = call.input(0).shape[3] == call.input(1).shape[3]
+    return (BUILTIN if call.numerics == BUILTIN and one_group else REFERENCE, 32) if convolves(32)(call) else None
+
+
+def depthwise_form(call: Call) -> Form | None:
+    """Several output channels for each input channel: as many groups."""
+    several = call.input(1).shape[3] > call.input(0).shape[3]
+    return ("half_up", 64) if several and convolves(64)(call) else None
+
+
+def fully_connected_form(call: Call) -> Form | None:
+    if in_fixed_point(call):
+        return BUILTIN, 32
+    plain = in_double(call) and not call.input(1).quantization.zero_point.any()
+    return ("double", 64 if connects(64)(call) else 32) if plain else None

@@ -1,7 +1,7 @@
-"""From int32 sums to 8-bit results, vectors at a time: the ways back of `numerics.py`, with the same bits.
+"""From integer sums to results of 8 or 16 bits, vectors at a time: the ways back of `numerics.py`, with the same bits.
 
 A tail gets a vector of sums with the multipliers and shifts of its channels and gives the vector of results before the
-zero point is added.
+zero point is added. Sums of 64 bits come as two vectors, those of even lanes and those of odd ones.
 """
 
 from __future__ import annotations
@@ -70,4 +70,45 @@ def double(code: Code, acc: Value, factor: Value, shift: Value | None) -> Value:
     return code.convert(code.call(f"llvm.round.v{acc.kind.count}f64", wide, product), acc.kind)
 
 
+def even_and_odd(code: Code, a: Value) -> tuple[Value, Value]:
+    """The int32 of even lanes and of odd ones, as int64."""
+    both = code.cast(a, code.vector(code.I64, a.kind.count // 2))
+    return (both << 32) >> 32, both >> 32
+
+
+def half_up_wide(code: Code, even: Value, odd: Value, multiplier: Value, shift: Value) -> Value:
+    """(acc * multiplier) / 2**shift rounded half up, shift in [1, 62]."""
+    low, high = ((acc * m + ((code.constant(1, s.kind) << s) >> 1)) >> s
+                 for acc, m, s in zip((even, odd), even_and_odd(code, multiplier), even_and_odd(code, shift)))
+    kind = multiplier.kind
+    return code.shuffle(code.cast(low, kind), code.cast(high << 32, kind), [k + kind.count * (k % 2) for k in range(kind.count)])
+
+
+def half_up(code: Code, acc: Value, multiplier: Value, shift: Value) -> Value:
+    return half_up_wide(code, *even_and_odd(code, acc), multiplier, shift)
+
+
+def away(code: Code, product: Value) -> Value:
+    """A double rounded half away from zero to int32; what does not fit, and NaN, is the least number."""
+    wide = product.kind
+    rounded = code.call(f"llvm.round.v{wide.count}f64", wide, product)
+    least = code.constant(-(2.0**31), wide)
+    fits = code.less(rounded, code.constant(2.0**31, wide)) & code.less(code.constant(-(2.0**31) - 1, wide), rounded)
+    return code.convert(code.select(fits, rounded, least), code.vector(code.I32, wide.count))
+
+
+def double_any(code: Code, acc: Value, factor: Value, shift: Value | None) -> Value:
+    """As `double`, whatever the product."""
+    return away(code, code.convert(acc, factor.kind) * factor)
+
+
+def double_wide(code: Code, even: Value, odd: Value, factor: Value, shift: Value | None) -> Value:
+    lanes, floats = factor.kind.count, code.vector(code.F64, even.kind.count)
+    low, high = (away(code, code.convert(acc, floats) * code.shuffle(factor, factor, range(first, lanes, 2)))
+                 for first, acc in enumerate((even, odd)))
+    return code.shuffle(low, high, [k // 2 + lanes // 2 * (k % 2) for k in range(lanes)])
+
+
 TAILS: dict[str, Any] = {"delegate": delegate, "reference": reference, "builtin": builtin, "double": double}
+NARROW: dict[str, Any] = {"reference": reference, "builtin": builtin, "double": double_any, "half_up": half_up}
+WIDE: dict[str, Any] = {"double": double_wide, "half_up": half_up_wide}

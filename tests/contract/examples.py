@@ -19,6 +19,7 @@ from tests.kernels import (
     test_detection,
     test_fully_connected,
     test_gather,
+    test_int16,
     test_l2_normalization,
     test_pad,
     test_pool,
@@ -105,6 +106,8 @@ def _conv() -> Iterator[Model]:
             yield test_conv.conv(dtype, (5, 7, 64), (48, 1, 1))
         yield test_conv.conv(dtype, (7, 6, 8), (64, 3, 3), dilation=2, padding=VALID)
     yield test_conv.conv("float32", (4, 4, 3), (5, 2, 2), fed="wb")
+    yield test_int16.conv((6, 5, 19), (61, 3, 3), stride=2, act=RELU6)
+    yield test_int16.conv((5, 7, 64), (48, 1, 1), bits=32, sums=32)
 
 
 def _depthwise() -> Iterator[Model]:
@@ -113,6 +116,9 @@ def _depthwise() -> Iterator[Model]:
         if dtype != "uint8":
             yield test_depthwise.depthwise(dtype, (9, 8, 19), 1, (3, 3), 2, padding=VALID)
             yield test_depthwise.depthwise(dtype, (5, 5, 5), 2, (2, 3), dilation=2)
+    yield test_int16.depthwise((7, 6, 40), 1, (3, 3), act=RELU6)
+    yield test_int16.depthwise((9, 8, 19), 1, (3, 3), 2, padding=VALID)
+    yield test_int16.depthwise((5, 5, 5), 2, (2, 3), dilation=2)
 
 
 def _fully_connected() -> Iterator[Model]:
@@ -121,6 +127,8 @@ def _fully_connected() -> Iterator[Model]:
         if dtype != "uint8":
             yield test_fully_connected.fully_connected(dtype, (1, 64), 64, act=RELU6, biased=False)
         yield test_fully_connected.fully_connected(dtype, (2, 9), 5, fed="w")
+    yield test_int16.fully_connected((3, 70), 37)
+    yield test_int16.fully_connected((1, 64), 64, act=RELU6, bits=None)
 
 
 def _transpose_conv() -> Iterator[Model]:
