@@ -14,9 +14,9 @@ import ctypes
 import inspect
 import os
 import sys
-import threading
 import time
 import types as python
+from _thread import RLock  # threading's own, which takes time to load
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from importlib.machinery import PathFinder
@@ -284,7 +284,7 @@ def address_of_symbol(symbol: str) -> int:
 
 _addresses: dict[tuple[Any, tuple[str, ...]], tuple[str, int]] = {}
 _symbols: dict[str, int] = {}
-_LOCK = threading.RLock()  # neither the compiler nor the loader takes two threads at once
+_LOCK = RLock()  # neither the compiler nor the loader takes two threads at once
 
 
 def symbol_of(kernel: Kernel, args: Sequence[Arg]) -> tuple[str, int]:

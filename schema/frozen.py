@@ -33,10 +33,22 @@ else:
             space = {**shared, **space, "__slots__": names, "__match_args__": names, "__qualname__": cls.__qualname__,
                       "__dataclass_fields__": Fields(names, defaults)}
             new = type(cls)(cls.__name__, cls.__bases__, space)
-            new.__init__ = _init(new, names, defaults)
+            new.__init__ = Late(new, names, defaults)
             return new
 
         return made
+
+    class Late:
+        """`__init__`, compiled when the first record of a class is made."""
+
+        def __init__(self, *about):
+            self.about = about
+
+        def __get__(self, record, cls):
+            owner = self.about[0]
+            if vars(owner)["__init__"] is self:
+                owner.__init__ = _init(*self.about)
+            return owner.__init__.__get__(record, cls)
 
     def _init(cls, names, defaults):
         """Sets every slot by its own descriptor: the quickest way past `__setattr__`."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
 import weakref
 from typing import Any
 
@@ -23,6 +22,8 @@ class Workers:
     """`count` threads that wait for work in a mailbox. They hold no reference to what they work for."""
 
     def __init__(self, count: int) -> None:
+        import threading  # takes time to load, and most programs run on one thread
+
         self.pid = os.getpid()
         box = aligned((MAILBOX + SLOT * count) * 8)
         box.view(np.int64)[MAILBOX::SLOT][:count] = 1
