@@ -121,7 +121,7 @@ def every_kernel(model: Model, numerics: str, *values: Any, threads: int = 1) ->
     for first in range(len(operator.op.kernels)):
         op = replace(operator.op, kernels=operator.op.kernels[first:])
         try:
-            program = Program(replace(graph, operators=(replace(operator, op=op),)), shapes, numerics, threads)
+            program = Program(replace(graph, operators=(replace(operator, find=lambda _, op=op: op),)), shapes, numerics, threads)
         except UnsupportedOpError:
             break
         name = program.plan.steps[0].kernel.name
