@@ -97,7 +97,7 @@ def main() -> None:
     arguments.add_argument("networks", nargs="*", help="files or folders; TINYINTERP_MODELS when none is given")
     arguments.add_argument("--output", type=Path, default=RESULTS / "arena.json")
     args = arguments.parse_args()
-    record = Record(args.output, again=True)
+    record = Record(args.output, drop=True)
     for path, name in titles(networks(args.networks)).items():
         record.save(name, row_of(path))
     print(page(record.rows), *offenders(record.rows), sep="\n\n")

@@ -2,8 +2,7 @@
 
 All interpreters of a comparison take turns in one process, each with 5 ms (an operator: 1 ms) or one invoke at a time. Numbers of
 a row: seconds of an invoke (`ours`, `official`: medians; `ours_least`, `official_least`), and `ratio`, ours over the official's
-within each round, its median and quartiles: below 1 tinyinterp is the faster one. The row `gain` tells how many times as fast
-ours is on the most threads as on one, in the same way.
+within each round, its median and quartiles: below 1 tinyinterp is the faster one.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def compare(model: str | bytes, numerics: str = "default", threads: int = 1, sec
 
 def beside(model: str | bytes, numerics: str = "default", threads: Sequence[int] = (1,), seconds: float = 1.0,
            seed: int = 0, part: float = PART) -> dict[str, Row]:
-    """A row for each number of threads, and `gain` when there are several. `part`: the seconds of a turn."""
+    """A row for each number of threads. `part`: the seconds of a turn."""
     try:
         here, there = _both(model, numerics, threads, seed)
     except TinyInterpError as error:
@@ -41,10 +40,22 @@ def beside(model: str | bytes, numerics: str = "default", threads: Sequence[int]
     equal = [same(a, b) for a, b in zip(here, there)]
     times = together([i.invoke for i in (*there, *here)], seconds, REST if max(threads) > 1 else 0.0, part)
     official, mine = times[: len(there)], times[len(there) :]
-    rows = {str(t): {**_row(Pair(a, b)), "equal": e} for t, a, b, e in zip(threads, official, mine, equal)}
-    if len(threads) > 1:
-        rows["gain"] = _ratio(Pair(mine[-1], mine[0]).ratio)
-    return rows
+    return {str(t): {**_row(Pair(a, b)), "equal": e} for t, a, b, e in zip(threads, official, mine, equal)}
+
+
+def gain(model: str | bytes, numerics: str, threads: Sequence[int], seconds: float) -> Row:
+    """How many times as fast the last of these numbers of threads is as the first one, in turns of 30 ms, so that most runs
+    find in the caches what the run before left there."""
+    try:
+        both = [ours(model, numerics, t) for t in threads]
+        values = {d["index"]: random_value(d, np.random.default_rng(0)) for d in both[0].get_input_details()}
+        for interpreter in both:
+            feed(interpreter, values)
+            interpreter.invoke()
+    except TinyInterpError as error:
+        return {"failed": f"refused: {_first(error)}"}
+    first, last = together([i.invoke for i in (both[0], both[-1])], seconds, REST, 6 * PART)
+    return _ratio(Pair(last, first).ratio)
 
 
 def _both(model: str | bytes, numerics: str, threads: Sequence[int], seed: int) -> tuple[list[Any], list[Any]]:

@@ -3,9 +3,10 @@
     python -m benchmarks.networks [NETWORK or folder …] [--quick] [--cold NAME …]
 
 Each network runs in a process of its own, another one for reference numerics. There four interpreters take turns: the official
-one and this one, each at 1 and at 2 threads. Loading is timed in further processes: `cold` with an empty cache of
-kernels, `cached` the first one of a process that finds its kernels in the cache, `warm` the following ones. `--quick` does all
-that in shorter turns. A network that is in the results already is not measured again, so a stopped run goes on. Writes
+one and this one, each at 1 and at 2 threads. What two threads gain over one is timed in a further process, where nothing but
+those two runs. So is loading: `cold` with an empty cache; `lower` when the kernels are in the cache, but not the program;
+`load` when both are; each the first time in a process and (`warm`) the following ones. `--quick` does all that in shorter
+turns. A network that is in the results already is not measured again, so a stopped run goes on. Writes
 benchmarks/results/networks.json.
 """
 
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cases import KINDS, networks, titles, weight_kind
-from benchmarks.measure import beside
+from benchmarks.measure import beside, gain
 from benchmarks.record import RESULTS, Record, Row, geometric, short, table, warn
 from tinyinterp.bench import shown
 from tinyinterp.errors import TinyInterpError
@@ -63,13 +64,13 @@ def loading(path: str, turns: int = 5) -> Row:
 
 
 def timing(path: str, numerics: str, threads: list[int], seconds: float) -> Row:
-    """The times of invoke() in these numerics: `default 1` …, and how much the threads gain: `default gain`."""
+    """The times of invoke() in these numerics: `default 1` …"""
     return {f"{numerics} {key}": row for key, row in beside(path, numerics, threads, seconds).items()}
 
 
-def child(part: str, path: Path, *more: str, cache: str | None = None) -> Row:
-    """What `loading` or `timing` gives, from a process of its own."""
-    environment = os.environ | ({"TINYINTERP_CACHE": cache} if cache else {})
+def child(part: str, path: Path, *more: str, **variables: str) -> Row:
+    """What `loading`, `timing` or `gain` gives, from a process of its own with these variables in its environment."""
+    environment = os.environ | variables
     command = [sys.executable, "-m", "benchmarks.networks", "--child", part, str(path.resolve()), *more]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT,
@@ -91,10 +92,14 @@ def row_of(path: Path, args: argparse.Namespace, cold: bool) -> Row:
         given = ["--numerics", numerics, "--threads", *map(str, args.threads), "--seconds", str(args.seconds)]
         found = child("timing", path, *given)
         row |= {f"{numerics} {t}": found for t in args.threads} if "failed" in found else found
+        if len(args.threads) > 1 and numerics == "default":
+            row["default gain"] = child("gain", path, *given)
+    row["lower"] = child("loading", path, TINYINTERP_KEEP="0")
+    child("loading", path)  # which keeps the program
     row["load"] = child("loading", path)
     if cold:
         with tempfile.TemporaryDirectory() as empty:
-            row["cold"] = child("loading", path, cache=empty)
+            row["cold"] = child("loading", path, TINYINTERP_CACHE=empty)
     return row
 
 
@@ -124,14 +129,15 @@ def worst_first(rows: dict[str, Row], mode: str = "default 1") -> str:
     for name, row in sorted(measured, key=lambda item: -item[1][mode]["ratio"]):
         others = [f"{row[m]['ratio']:.3f}" if "ratio" in row.get(m, {}) else "" for m in MODES]
         equal = all(row.get(m, {}).get("equal", True) for m in MODES)
-        gain = row.get("default gain")
+        gained = row.get("default gain", {}).get("ratio")
         lines.append([name, row["kind"], shown(row[mode]["ours"]), shown(row[mode]["official"]), *others,
-                      f"{gain['ratio']:.2f}" if gain else "", _load(row), "yes" if equal else "NO"])
-    return table(["network", "weights", "ours", "official", *MODES, "2 threads gain", "load", "same bytes"], lines, left=2)
+                      f"{gained:.2f}" if gained else "", _load(row, "load"), _load(row, "lower"), "yes" if equal else "NO"])
+    heads = ["network", "weights", "ours", "official", *MODES, "2 threads gain", "load", "lower", "same bytes"]
+    return table(heads, lines, left=2)
 
 
-def _load(row: Row) -> str:
-    load = row.get("load", {})
+def _load(row: Row, part: str) -> str:
+    load = row.get(part, {})
     return f"{load['ours_warm'] / load['official_warm']:.1f}x" if "ours_warm" in load else ""
 
 
@@ -160,15 +166,17 @@ def missed(rows: dict[str, Row]) -> list[str]:
                 found.append(f"{name}: {one['ratio']:.2f} of the official time, {mode}")
             if not one.get("equal", True):
                 found.append(f"{name}: other bytes, {mode}")
-        gain, alone = row.get("default gain"), row.get("default 1", {}).get("ours", 0)
-        if gain and (gain["ratio"] < GAIN if alone > LARGE else gain["ratio"] < SLOWER and gain["quartiles"][1] < 1):
-            found.append(f"{name}: two threads are {gain['ratio']:.2f} times as fast as one ({shown(alone)})")
+        gained, alone = row.get("default gain", {}), row.get("default 1", {}).get("ours", 0)
+        slow = alone > 0 and gained.get("ratio", GAIN) < (GAIN if alone > LARGE else SLOWER)
+        if slow and (alone > LARGE or gained["quartiles"][1] < 1):
+            found.append(f"{name}: two threads are {gained['ratio']:.2f} times as fast as one ({shown(alone)})")
     return found
 
 
 def large(rows: dict[str, Row]) -> str:
     """What two threads gain on the networks that the figure is about."""
-    gains = [r["default gain"]["ratio"] for r in rows.values() if "default gain" in r and r["default 1"]["ours"] > LARGE]
+    gains = [r["default gain"]["ratio"] for r in rows.values()
+             if "ratio" in r.get("default gain", {}) and r.get("default 1", {}).get("ours", 0) > LARGE]
     return (f"Two threads against one, on the {len(gains)} networks above {shown(LARGE)}: {min(gains):.2f} to {max(gains):.2f} "
             f"times as fast, geometric mean {geometric(gains):.2f} (at least {GAIN}).") if gains else ""
 
@@ -176,9 +184,9 @@ def large(rows: dict[str, Row]) -> str:
 def told(row: Row) -> str:
     """A network in a line: its ratios, and what two threads gain."""
     ratios = [f"{row[m]['ratio']:.3f}" if "ratio" in row.get(m, {}) else "-" for m in MODES]
-    gain = row.get("default gain")
+    gained = row.get("default gain", {}).get("ratio")
     unequal = [m for m in MODES if not row.get(m, {}).get("equal", True)]
-    return " ".join([*ratios, f"x{gain['ratio']:.2f}" if gain else "", f"OTHER BYTES in {unequal}" if unequal else ""])
+    return " ".join([*ratios, f"x{gained:.2f}" if gained else "", f"OTHER BYTES in {unequal}" if unequal else ""])
 
 
 def parser() -> argparse.ArgumentParser:
@@ -193,7 +201,7 @@ def parser() -> argparse.ArgumentParser:
                            help="also load with an empty cache those whose name has one of these in it; --cold '' for all")
     arguments.add_argument("--again", action="store_true", help="measure everything anew")
     arguments.add_argument("--output", type=Path, default=RESULTS / "networks.json")
-    arguments.add_argument("--child", choices=["loading", "timing"], help=argparse.SUPPRESS)
+    arguments.add_argument("--child", choices=["loading", "timing", "gain"], help=argparse.SUPPRESS)
     return arguments
 
 
@@ -202,8 +210,8 @@ def main() -> None:
     args.seconds = args.seconds or (QUICK if args.quick else LONG)
     if args.child:
         path = args.networks[0]
-        print(json.dumps(loading(path) if args.child == "loading" else
-                         timing(path, args.numerics[0], args.threads, args.seconds)))
+        about = path, args.numerics[0], args.threads, args.seconds
+        print(json.dumps(loading(path) if args.child == "loading" else (gain if args.child == "gain" else timing)(*about)))
         return
     warn()
     record = Record(args.output, args.again)

@@ -40,7 +40,7 @@ def page(rows: dict[str, dict[str, float]]) -> str:
 def main() -> None:
     arguments = argparse.ArgumentParser(description="Measure what this machine can do.")
     arguments.add_argument("--seconds", type=float, default=2.0, help="for each figure")
-    record = Record(RESULTS / "peak.json", again=True)
+    record = Record(RESULTS / "peak.json", drop=True)
     record.save("peak", {k: short(v) for k, v in asdict(measure(arguments.parse_args().seconds)).items()})
     print(page(record.rows))
 

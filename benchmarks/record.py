@@ -65,22 +65,26 @@ def warn() -> None:
 class Record:
     """The rows of one benchmark. Rows of another machine or of other versions are not continued."""
 
-    def __init__(self, path: Path, again: bool = False) -> None:
+    def __init__(self, path: Path, again: bool = False, drop: bool = False) -> None:
+        """again: measure what is there once more. drop: begin without it."""
         self.path, self.machine = path, machine()
         self.rows: dict[str, Row] = {}
-        if not again and path.is_file():
+        self.saved: set[str] | None = set() if again else None
+        if not drop and path.is_file():
             old = json.loads(path.read_text())
             same = all(old["machine"].get(k) == v for k, v in self.machine.items() if k != "date")
             self.rows = old["rows"] if same else {}
 
     def has(self, key: str, modes: Iterable[str] = (), seconds: float = 0.0) -> bool:
         """Whether a row of this code is there, with all these modes (`default 1`), measured for so long or longer."""
-        row = self.rows.get(key)
+        row = self.rows.get(key) if self.saved is None or key in self.saved else None
         return row is not None and row.get("code") == code() and (
             "failed" in row or (all(m in row for m in modes) and bool(row.get("seconds", 0) >= seconds)))
 
     def save(self, key: str, row: Row) -> None:
         """Keep a row, on disk at once."""
+        if self.saved is not None:
+            self.saved.add(key)
         self.rows[key] = row | {"code": code(), "busy": round(busy(), 1)}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")

@@ -99,7 +99,7 @@ def main() -> None:
     arguments.add_argument("--no-cold", action="store_true")
     arguments.add_argument("--output", type=Path, default=RESULTS / "start.json")
     args = arguments.parse_args()
-    record = Record(args.output, again=True)
+    record = Record(args.output, drop=True)
     for model in args.models or mobilenets():
         record.save(model.stem, measure(model, args.turns, not args.no_cold))
     print(page(record.rows))
