@@ -38,7 +38,7 @@ from .gemm_amx import conv_amx
 from .gemm_int import conv_gemm_int
 from .gemm_int16 import conv_gemm_int16
 from .hybrid import conv_definitions
-from .int16 import conv_form, convolves, exact
+from .int16 import conv_form, exact, goes_back
 from .machine import f32, fma
 from .numerics import (
     REQUANTIZE,
@@ -291,11 +291,6 @@ def scales(call: Call) -> tuple[np.ndarray, np.ndarray]:
     return product_scales(call, call.input(0), call.input(1), call.input(1).shape[0])
 
 
-def is_int16_matrix(call: Call) -> bool:
-    """int16 by int8 with sums of 32 bits, one group."""
-    return convolves(32)(call) and one_group(call)
-
-
 TAILS = {n: n for n in (REFERENCE, BUILTIN, DELEGATE)}
 
 CONV_2D = Op(
@@ -319,11 +314,9 @@ CONV_2D = Op(
                rows),
         Kernel("conv_8bit_reference", conv_quantized(REQUANTIZE[REFERENCE]), quantized_args(0), frozenset({REFERENCE, BUILTIN}),
                is_8bit, rows),
-        Kernel("conv_int16_wide", conv_quantized(requantize_int16, exact), quantized_args(0), ALL, convolves(64), rows),
-        Kernel("conv_int16_builtin", conv_quantized(REQUANTIZE[BUILTIN]), quantized_args(0), frozenset({BUILTIN}),
-               is_int16_matrix, rows),
-        Kernel("conv_int16_reference", conv_quantized(REQUANTIZE[REFERENCE]), quantized_args(0),
-               frozenset({REFERENCE, BUILTIN}), convolves(32), rows),
+        Kernel("conv_int16_wide", conv_quantized(requantize_int16, exact), quantized_args(0), ALL, goes_back("half_up"), rows),
+        *(Kernel(f"conv_int16_{n}", conv_quantized(REQUANTIZE[n]), quantized_args(0), ALL, goes_back(n), rows)
+          for n in (REFERENCE, BUILTIN)),
         *conv_definitions(window),
     ),
     delegated=delegated,

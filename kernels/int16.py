@@ -92,6 +92,11 @@ def conv_form(call: Call) -> Form | None:
     return (BUILTIN if call.numerics == BUILTIN and one_group else REFERENCE, 32) if convolves(32)(call) else None
 
 
+def goes_back(tail: str) -> Callable[[Call], bool]:
+    """CONV_2D that goes back in this way."""
+    return lambda call: (form := conv_form(call)) is not None and form[0] == tail
+
+
 def depthwise_form(call: Call) -> Form | None:
     """Several output channels for each input channel: as many groups."""
     several = call.input(1).shape[3] > call.input(0).shape[3]
