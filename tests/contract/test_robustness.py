@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.fence import Fence
-from tests.robustness import mutant, sources, survive
+from tests.mutants import mutant, sources
+from tests.robustness import survive
 from tinyinterp.kernels import jit
 from tinyinterp.schema import read
 
