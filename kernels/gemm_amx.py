@@ -23,8 +23,9 @@ import numpy as np
 
 from . import jit
 from .contract import ROOM, Arg, Call, Kernel, Maker, Scratch
+from .fused import Fused, way_back
 from .gemm import Product, padded_rows
-from .gemm_int import best_tile, bounded, in_turns, known, panels_of, split_weights, wrapped
+from .gemm_int import best_tile, bounded, in_turns, known, orders, panels_of, split_weights, wrapped
 from .machine import address, copy_bytes
 from .micro.gemm_amx import finish, gemm_amx, lane_order, tiles_off, tiles_on
 from .numerics import quantized_range
@@ -105,6 +106,7 @@ def conv_amx_run(tail: str, signed: bool) -> Callable[..., None]:
         base = address(x)
         here = address(windows)
         size = address(multiplier[1:]) - address(multiplier) if turns.shape[0] > 1 else 0
+        size_of_shift = address(shift[1:]) - address(shift) if turns.shape[0] > 1 else 0
         tiles_on(address(config))
         before, m_at, s_at, y_at, rows_at, columns = 0, address(multiplier), address(shift), address(y), address(y_rows), 32
         own = address(sums)
@@ -135,7 +137,7 @@ def conv_amx_run(tail: str, signed: bool) -> Callable[..., None]:
                           before + 4096, columns, y_zero, lo, hi)
                     turn = 1 - turn
                     before, columns = now, y.shape[3] - panel * 32
-                    m_at, s_at = address(multiplier) + panel * size, address(shift) + panel * 128
+                    m_at, s_at = address(multiplier) + panel * size, address(shift) + panel * size_of_shift
                     y_at, rows_at = address(y) + panel * 32, address(y_rows) + pair * 256
             at += pairs
         if before != 0:
@@ -163,20 +165,20 @@ def conv_amx(name: str, product: Callable[[Call], Product], fits: Callable[[Call
         if cycles > best_tile(channels, p.pixels, depth, signed, "vnni")[2] or not bounded(call, p, scales):
             return None  # few pixels, few channels, or steps half empty: vpdpbusd is faster
         by_panel = pairs < 2 * call.threads and panels > pairs
+        way = way_back(call, p, tail, scales)
 
         def args(call: Call, params: None) -> tuple[Arg, ...]:
-            return tile_args(call, p, at, tail, by_panel, *scales(call))
+            return tile_args(call, p, at, way, by_panel)
 
-        return Kernel(f"{name}_gemm_32x32_{call.input(0).dtype}_{call.numerics}_amx", conv_amx_run(tail, signed), args,
+        return Kernel(f"{name}_gemm_32x32_{call.input(0).dtype}_{way.named(call)}_amx", conv_amx_run(way.tail, signed), args,
                       split=lambda call: panels if by_panel else pairs)
 
     return make
 
 
-def tile_args(call: Call, p: Product, at: Layout, tail: str, by_panel: bool, multiplier: np.ndarray,
-              shift: np.ndarray) -> tuple[Arg, ...]:
+def tile_args(call: Call, p: Product, at: Layout, way: Fused, by_panel: bool) -> tuple[Arg, ...]:
     """The driver's arguments, weights packed."""
-    x_zero, order = call.input(0).zero_point, lane_order(tail)
+    x_zero, order, numbers = call.input(0).zero_point, lane_order(way.tail), orders(way.tail, 32, 16)[1]
     low, high = split_weights(p.w.reshape(p.w.shape[0], -1), p.w_zero)
     taps, steps = (1, at.stride // 64) if at.gathered else (at.runs.size, -(-at.k // 64))
     runs = np.zeros(1, np.int64) if at.gathered else at.runs
@@ -190,10 +192,8 @@ def tile_args(call: Call, p: Product, at: Layout, tail: str, by_panel: bool, mul
                           more=int(not at.gathered))  # the last pixels of a flat tile may reach around the edge
     windows = Scratch(np.dtype(np.uint8), (count * 32, at.stride) if at.gathered else (0, 0))
 
-    def lanes(values: np.ndarray) -> np.ndarray:
-        return panels_of(values, 1, 32)[:, order]
-
-    return (p.x, sums, windows, image, *p.edges, x_zero & 255, *turns,
-            lanes(wrapped(p.bias.astype(np.int64) - x_zero * total)), lanes(multiplier), lanes(shift), at.starts, at.x_rows,
+    bias, factor, apart = (panels_of(v, 1, 32)[..., order] for v in (
+        wrapped(p.bias.astype(np.int64) - x_zero * total + way.offset), way.factor, way.apart))
+    return (p.x, sums, windows, image, *p.edges, x_zero & 255, *turns, bias, factor[..., numbers], apart, at.starts, at.x_rows,
             at.y_rows, at.stride, at.runs, at.k, int(at.gathered), CONFIG, count, int(by_panel), call.output.zero_point,
             *quantized_range(call.options.fused_activation_function, call), p.y)

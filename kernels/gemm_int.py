@@ -20,8 +20,10 @@ import numpy as np
 
 from . import jit
 from .contract import ROOM, Arg, Call, Kernel, Maker
+from .fused import way_back
 from .gemm import BLOCK, Product, flipped_rows, padded_rows
 from .machine import address
+from .micro.fused import lane_order, number_order
 from .numerics import quantized_range
 
 WIDE: dict[int, tuple[int, ...]] = {64: (6, 3, 2, 1), 32: (12, 6, 3, 1), 16: (14, 7, 4, 2, 1)}  # NR: MR
@@ -43,12 +45,19 @@ def best_tile(channels: int, pixels: int, depth: int, signed: bool, level: str) 
 
 
 def panels_of(values: np.ndarray, groups: int, nr: int) -> np.ndarray:
-    """[O] as [groups * panels, NR], zeros for missing channels."""
-    per_group = values.size // groups
+    """[..., O] as [groups * panels, ..., NR], zeros for missing channels."""
+    per_group = values.shape[-1] // groups
     panels = -(-per_group // nr)
-    made = np.zeros((groups, panels * nr), values.dtype)
-    made[:, :per_group] = values.reshape(groups, per_group)
-    return made.reshape(groups * panels, nr)
+    made = np.zeros((*values.shape[:-1], groups, panels * nr), values.dtype)
+    made[..., :per_group] = values.reshape(*values.shape[:-1], groups, per_group)
+    made = made.reshape(*values.shape[:-1], groups * panels, nr)
+    return np.ascontiguousarray(np.moveaxis(made, -2, 0))
+
+
+def orders(tail: str, nr: int, lanes: int) -> tuple[list[int], list[int]]:
+    """The channel at each column of a panel, and the column whose numbers lie at each place of theirs."""
+    within = lane_order(tail, lanes), number_order(tail, lanes)
+    return tuple([v + e for v in range(0, nr, lanes) for e in one] for one in within)  # type: ignore[return-value]
 
 
 def split_weights(w: np.ndarray, w_zero: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -112,6 +121,7 @@ def conv_gemm_i8(mr: int, nr: int, level: str, tail: str, signed: bool, copied: 
         panels, once = turns.shape[0] // groups, runs.shape[0] * quads
         out = y.shape[3] // groups
         size = address(multiplier[1:]) - address(multiplier) if turns.shape[0] > 1 else 0
+        size_of_shift = address(shift[1:]) - address(shift) if turns.shape[0] > 1 else 0
         at = first
         while at < last:
             count = min(block, last - at)
@@ -124,8 +134,9 @@ def conv_gemm_i8(mr: int, nr: int, level: str, tail: str, signed: bool, copied: 
                 for b in range(at, at + count):
                     tile(base + g * k, address(x_rows) + b * mr * 8, address(runs), runs.shape[0], quads,
                          address(offsets) + (turns[panel, 1] + once) * 8, turns[panel, 2] - once, address(w) + turns[panel, 0],
-                         address(bias) + panel * nr * 4, address(multiplier) + panel * size, address(shift) + panel * nr * 4,
-                         address(y) + g * out + p * nr, address(y_rows) + b * mr * 8, out - p * nr, y_zero, lo, hi)
+                         address(bias) + panel * nr * 4, address(multiplier) + panel * size,
+                         address(shift) + panel * size_of_shift, address(y) + g * out + p * nr, address(y_rows) + b * mr * 8,
+                         out - p * nr, y_zero, lo, hi)
             at += count
 
     return run
@@ -152,26 +163,27 @@ def conv_gemm_int(name: str, product: Callable[[Call], Product], fits: Callable[
         small = line * (reach + -(-mr // p.y_shape[2]) * p.window[0]) <= ROOM and panels * p.w[0].size >= 512
         copied = p.padded is not None or (signed and small)
         weights = p.w.reshape(p.w.shape[0], -1)
+        way = way_back(call, p, tails[call.numerics], scales)
+        order, numbers = orders(way.tail, nr, LANES[level])
 
         def args(call: Call, params: None) -> tuple[Arg, ...]:
             x_rows, y_rows, runs, k = p.distances(1, mr)
             image, block = p.band(1, x_rows[::mr], x_rows[mr - 1 :: mr], BLOCK // (mr * runs.size * k), always=copied)
             x_zero = call.input(0).zero_point
             low, high = split_weights(weights, p.w_zero)
-            turns = in_turns(pack_quads(low, p.groups, nr, runs.size),
-                             None if high is None else pack_quads(high, p.groups, nr, runs.size),
+            turns = in_turns(pack_quads(low, p.groups, nr, runs.size)[:, :, order],
+                             None if high is None else pack_quads(high, p.groups, nr, runs.size)[:, :, order],
                              (runs[:, None] + np.arange(0, k, 4)).reshape(-1))
             total = sum(part.sum(axis=1, dtype=np.int32).astype(np.int64) for part in (low, high) if part is not None)
-            bias = wrapped(p.bias.astype(np.int64) - (x_zero + 128 * signed) * total)
-            multiplier, shift = scales(call)
-            return (p.x, image, *p.edges, (x_zero & 255) ^ (128 * signed), *turns,
-                    *(panels_of(v, p.groups, nr) for v in (bias, multiplier, shift)), p.groups, x_rows, y_rows, runs, k,
-                    -(-k // 4), block, int(by_panel), call.output.zero_point,
+            bias = wrapped(p.bias.astype(np.int64) - (x_zero + 128 * signed) * total + way.offset)
+            bias, factor, apart = (panels_of(v, p.groups, nr)[..., order] for v in (bias, way.factor, way.apart))
+            return (p.x, image, *p.edges, (x_zero & 255) ^ (128 * signed), *turns, bias, factor[..., numbers], apart,
+                    p.groups, x_rows, y_rows, runs, k, -(-k // 4), block, int(by_panel), call.output.zero_point,
                     *quantized_range(call.options.fused_activation_function, call), p.y)
 
         used = "vnni" if level == "amx" else level
-        return Kernel(f"{name}_gemm_{mr}x{nr}_{call.input(0).dtype}_{call.numerics}_{used}",
-                      conv_gemm_i8(mr, nr, used, tails[call.numerics], signed, copied), args,
+        return Kernel(f"{name}_gemm_{mr}x{nr}_{call.input(0).dtype}_{way.named(call)}_{used}",
+                      conv_gemm_i8(mr, nr, used, way.tail, signed, copied), args,
                       split=lambda call: panels if by_panel else tiles)
 
     return make

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..machine import microkernel
-from .tails import TAILS
+from . import fused
+from .fused import ways_back
 
 if TYPE_CHECKING:
     from .vectors import Code, Value
@@ -34,12 +35,16 @@ def tiles_off(code: Code) -> None:
     code.call("llvm.x86.tilerelease", code.VOID)
 
 
+PACKED = ("delegate", "fused", "fused_twice")  # tails whose results leave through packs
+
+
 def lane_order(tail: str) -> list[int]:
-    """The channel at each of the 32 columns. The delegate's tail packs 32-bit lanes to bytes inside 128-bit lanes and never
-    undoes it: the weights are laid out so that the bytes come out in order."""
-    if tail != "delegate":
+    """The channel at each of the 32 columns. Packs join 32-bit lanes as bytes inside 128-bit lanes, and that is never undone:
+    the weights are laid out so that the bytes come out in order."""
+    if tail not in PACKED:
         return list(range(32))
-    return [8 * (e // 4) + 4 * t + e % 4 for t in range(2) for e in range(16)]
+    within = fused.lane_order(tail, 16)
+    return [8 * (e // 4) + 4 * t + e % 4 for t in range(2) for e in within]
 
 
 def finisher(code: Code, tail: str, signed: bool, sums: Value, multiplier: Value, shift: Value, y: Value, y_rows: Value,
@@ -49,18 +54,15 @@ def finisher(code: Code, tail: str, signed: bool, sums: Value, multiplier: Value
     y_rows: address of int64 [32], each row's distance from y; a negative one goes to `spare`, 32 bytes that nobody reads.
     """
     kind, bytes32, words = code.vector(code.I32, 16), code.vector(code.I8, 32), code.vector(code.I16, 32)
-    real = {"delegate": code.F32, "double": code.F64}.get(tail, code.I32)
-    size = 8 if tail == "double" else 4
-    m_of = [code.load(multiplier + size * 16 * v, code.vector(real, 16)) for v in range(2)]
-    s_of = [code.load(shift + 64 * v, kind) for v in range(2)]
-    mask = code.first(columns, 32)
-    element = code.I16 if tail == "delegate" else code.I32
-    zero = code.splat(code.convert(y_zero, element), words if tail == "delegate" else kind)
-    limit = code.I8 if tail == "delegate" else code.I32
-    least, most = (code.splat(code.convert(c, limit), code.vector(code.I8, 64) if tail == "delegate" else kind) for c in (lo, hi))
+    back = ways_back(code, tail, 16, 2, multiplier, shift)
+    mask, packs = code.first(columns, 32), tail in PACKED
+    element = code.I16 if packs else code.I32
+    zero = code.splat(code.convert(y_zero, element), words if packs else kind)
+    limit = code.I8 if packs else code.I32
+    least, most = (code.splat(code.convert(c, limit), code.vector(code.I8, 64) if packs else kind) for c in (lo, hi))
 
     def results(row: Value) -> list[Value]:
-        return [TAILS[tail](code, code.load(sums + row * 128 + 64 * v, kind), m_of[v], s_of[v]) for v in range(2)]
+        return [back[v](code.load(sums + row * 128 + 64 * v, kind)) for v in range(2)]
 
     def put(value: Value, row: Value) -> None:
         distance = code.load(y_rows + row * 8, code.I64)
@@ -69,8 +71,9 @@ def finisher(code: Code, tail: str, signed: bool, sums: Value, multiplier: Value
 
     def packed(row: Value) -> None:
         """Through saturating packs, two rows in one register."""
-        half = [code.call("llvm.sadd.sat.v32i16", words,
-                          code.call("llvm.x86.avx512.packssdw.512", words, *results(r)), zero) for r in (row, row + 1)]
+        half = [code.call("llvm.x86.avx512.packssdw.512", words, *results(r)) for r in (row, row + 1)]
+        if tail == "delegate":  # the others have y's zero point in their sums
+            half = [code.call("llvm.sadd.sat.v32i16", words, v, zero) for v in half]
         both = code.call(f"llvm.x86.avx512.pack{'ss' if signed else 'us'}wb.512", code.vector(code.I8, 64), *half)
         both = code.least(most, code.most(least, both, signed), signed)
         quads = code.cast(both, code.vector(code.I64, 8))
@@ -83,7 +86,7 @@ def finisher(code: Code, tail: str, signed: bool, sums: Value, multiplier: Value
             half = [code.convert(code.least(most, code.most(least, v + zero)), code.vector(code.I8, 16)) for v in results(r)]
             put(code.cast(code.shuffle(half[0], half[1], range(32)), bytes32), r)
 
-    return packed if tail == "delegate" else plain
+    return packed if packs else plain
 
 
 def finish(tail: str, signed: bool) -> Callable[..., Any]:

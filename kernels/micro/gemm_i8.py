@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..machine import microkernel
 from .elements import packed
-from .tails import TAILS
+from .fused import ways_back
 
 if TYPE_CHECKING:
     from .vectors import Code, Value
@@ -80,13 +80,11 @@ def gemm_i8(mr: int, nr: int, lanes: int, vnni: bool, tail: str, signed: bool, f
             for v, cell in enumerate(sums):
                 acc[0][v].set(acc[0][v].get() + cell.get())
 
-        real = {"delegate": code.F32, "double": code.F64}.get(tail, code.I32)
-        size = 8 if tail == "double" else 4
-        m_of = [code.load(multiplier + size * lanes * v, code.vector(real, lanes)) for v in range(vectors)]
-        s_of = [code.load(shift + 4 * lanes * v, kind) for v in range(vectors)]
-        ends = [code.splat(code.convert(c, code.I32), kind) for c in (y_zero, lo, hi)]
+        back = ways_back(code, tail, lanes, vectors, multiplier, shift)
+        zero = code.constant(0) if tail.startswith("fused") else y_zero
+        ends = [code.splat(code.convert(c, code.I32), kind) for c in (zero, lo, hi)]
         mask, whole = code.first(columns, nr), code.less(code.constant(nr - 1), columns)
-        found = [[TAILS[tail](code, cell.get(), m_of[v], s_of[v]) for v, cell in enumerate(cells)] for cells in acc]
+        found = [[back[v](cell.get()) for v, cell in enumerate(cells)] for cells in acc]
         together = 4 // vectors  # rows whose results fill a vector of bytes
         for first in range(0, mr, together):
             rows = range(first, min(first + together, mr))
