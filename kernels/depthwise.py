@@ -49,6 +49,7 @@ from .numerics import (
 )
 from .windows import depthwise_float
 from .windows_8bit import depthwise_8bit
+from .windows_int16 import depthwise_int16
 
 
 # ---------------------------------------------------------------------------------------------------------- shapes
@@ -220,6 +221,7 @@ DEPTHWISE_CONV_2D = Op(
         depthwise_8bit(is_8bit),
         conv_gemm("depthwise", product, is_multiple_float, float_clamp),
         conv_gemm_int("depthwise", product, is_multiple_8bit, {n: n for n in (REFERENCE, DELEGATE)}, scales),
+        depthwise_int16(convolves(64), scales),
         conv_gemm_int16("depthwise", product, depthwise_form, scales),
         Kernel("depthwise_float32_delegate", depthwise_float_delegate, float_args(3), frozenset({DELEGATE}), is_float, rows),
         Kernel("depthwise_float32_builtin", depthwise_float_builtin, float_args(3), frozenset({BUILTIN}), is_float, rows),
