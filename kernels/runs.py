@@ -10,6 +10,7 @@ scales that a formula has no room for, tensors without elements, plain Python.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -18,14 +19,15 @@ import numpy as np
 
 from . import jit
 from .broadcast import elements, offset
-from .contract import Arg, Call, Kernel, Maker
-from .machine import address
+from .contract import Arg, Call, Kernel, Maker, Scratch
+from .machine import address, inline
 from .micro.elements import run_of
 from .micro.lookup import table_of_bytes
 from .pointwise import blocks_end, flat
 
 LANES = {"amx": 16, "vnni": 16, "avx512": 16, "avx2": 8, "portable": 4}
-LONGEST = 1024  # elements of a stored operand that is repeated in advance
+LONGEST = 1024  # elements of a short operand that is written out several times
+FIRST, SECOND = 1, 2  # rows of the loops' table
 Numbers = Callable[[Call], Sequence[Any] | None]
 Settle = Callable[[Call, Any], tuple[Arg, ...]]
 
@@ -168,18 +170,46 @@ def across(turn: Callable[..., Any], formula: Any, rest: Callable[..., Any] | No
     return run_blocks if rest else run
 
 
-def repeated(b: Any, table: np.ndarray) -> tuple[Any, np.ndarray]:
-    """A short stored second operand that every turn of the innermost loop takes anew, written out several times, so that
-    the turns become longer."""
-    if not isinstance(b, np.ndarray) or table.shape[1] < 2 or table[2, 0] != 1 or table[2, 1] != 0 or table[1, 0] != 1:
-        return b, table
-    size, outer = int(table[0, 0]), int(table[0, 1])
-    if table[1, 1] != size or b.size != size:
-        return b, table
-    times = max((k for k in range(1, LONGEST // size + 1) if outer % k == 0), default=1)
-    made = table.copy()
-    made[0, 0], made[0, 1], made[1, 1] = size * times, outer // times, size * times
-    return np.tile(b, times), made
+@inline
+def write_out(short: Any, longer: Any) -> None:
+    """longer: as many times `short`."""
+    for at in range(0, longer.size, short.size):
+        part = longer[at : at + short.size]
+        for i in range(part.size):
+            part[i] = short[i]
+
+
+@cache
+def across_longer(run: Callable[..., None], short: int) -> Callable[..., None]:
+    """The driver, once operand `short`, which every turn of the innermost loop takes anew, is written out several times."""
+
+    def second(a: Any, b: Any, longer: Any, table: Any, p: Any, y: Any, begin: int, end: int) -> None:
+        write_out(b, longer)
+        run(a, longer, table, p, y, begin, end)
+
+    def first(a: Any, b: Any, longer: Any, table: Any, p: Any, y: Any, begin: int, end: int) -> None:
+        write_out(a, longer)
+        run(longer, b, table, p, y, begin, end)
+
+    return second if short == SECOND else first
+
+
+def lengthened(operands: Sequence[Any], table: np.ndarray) -> tuple[int, int, np.ndarray]:
+    """(which operand, how often it is written out, the loops then). A short operand that every turn of the innermost loop
+    takes anew makes for longer turns that way; 1: none does."""
+    for short, other in ((SECOND, FIRST), (FIRST, SECOND)):
+        if table.shape[1] < 2 or table[1:, 0].tolist() != [1, 1] or table[short, 1] != 0:
+            continue
+        size, outer = int(table[0, 0]), int(table[0, 1])
+        operand = operands[short - 1]
+        if table[other, 1] != size or math.prod(operand.shape) != size:
+            continue
+        most = (LONGEST if isinstance(operand, np.ndarray) else min(LONGEST // 2, outer * size // 8)) // size
+        times = max((k for k in range(1, most + 1) if outer % k == 0), default=1)
+        made = table.copy()
+        made[0, 0], made[0, 1], made[other, 1] = size * times, outer // times, size * times
+        return short, times, made
+    return SECOND, 1, table
 
 
 OfP = Callable[[Any], Sequence[Any] | None]
@@ -200,7 +230,7 @@ def binary(name: str, formula: Any, settle: Settle, numbers: OfP, numerics: froz
         if settled is None:
             return None
         assert isinstance(table, np.ndarray) and isinstance(p, np.ndarray)
-        longer, turns = (b, table) if rest else repeated(b, table)
+        short, times, turns = (SECOND, 1, table) if rest else lengthened((a, b), table)
         if turns.shape[1] > 1 and turns[0, 0] < least:
             return None
         repeats = bool(table[1, 0] == 0), bool(table[2, 0] == 0)
@@ -211,11 +241,17 @@ def binary(name: str, formula: Any, settle: Settle, numbers: OfP, numerics: froz
             return None
         run = across(turn, formula, rest[0] if rest else None, types, repeats, len(made), len(others), LANES[level],
                      level != "portable")
+        both: list[Any] = [a, b]
+        room: list[Scratch] = []
+        if times > 1 and isinstance(both[short - 1], np.ndarray):
+            both[short - 1] = np.tile(both[short - 1], times)
+        elif times > 1:
+            run, room = across_longer(run, short), [Scratch(call.input(0).dtype, (times * call.input(short - 1).size,))]
 
         def args(call: Call, params: Any) -> tuple[Arg, ...]:
             if rest:
                 return a, b, table, made, words(others), int(p[-1]), y
-            return a, longer, turns, made, y
+            return *both, *room, turns, made, y
 
         return Kernel(f"{name}_{LANES[level] * width}_{jit.isa()}", run, args, numerics, split=elements, in_place=True)
 

@@ -69,6 +69,18 @@ def test_a_stored_operand_written_out() -> None:
         assert every_kernel(model, "default", operand("float32", shape, rng)) >= LEAST
 
 
+@pytest.mark.parametrize(("name", "type"), [("SUB", "float32"), ("MUL", "int8")])
+def test_a_short_operand_written_out(name: str, type: str) -> None:
+    """Computed, as the scales of channels are, first or second; where the rows are a multiple of the times and where not."""
+    rng = np.random.default_rng(7)
+    for i, (rows, short) in enumerate((((96, 5), (5,)), ((8, 40, 3), (1, 1, 3)), ((97, 5), (5,)), ((2, 96, 5), (2, 1, 5)))):
+        for a, b in ((rows, short), (short, rows)):
+            of_all = {} if type == "float32" else {f"of_{k}": {"scale": 0.1, "zero_point": i} for k in "aby"}
+            model = binary(name, type, a, b, **of_all)
+            values = operand(type, a, rng), operand(type, b, rng)
+            assert every_kernel(model, "default", *values, threads=1 + i % 2) >= LEAST
+
+
 @pytest.mark.parametrize("type", ["int8", "uint8"])
 @pytest.mark.parametrize("name", ["ADD", "SUB", "MUL"])
 def test_binary_8_bits(name: str, type: str, level: str) -> None:
