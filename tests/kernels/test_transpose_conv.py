@@ -11,6 +11,7 @@ import pytest
 from tests.harness import NUMERICS, check, compare, every_kernel, models, ours, random_value
 from tests.kernels.images import bias, image, numerics, real, run_all, special, weights
 from tinyinterp.errors import ShapeError, UnsupportedOpError
+from tinyinterp.kernels.micro import cpu
 from tinyinterp.schema import Activation, Model, Padding, TensorType, options
 from tinyinterp.schema.build import one_op, tensor
 
@@ -119,6 +120,23 @@ def test_every_kernel(dtype: str) -> None:
         model = transpose_conv(dtype, *shape, seed=i, per_channel=dtype == "int8" and i % 3 > 0, biased=i % 4 > 0)
         more = [every_kernel(model, mode, x, threads=1 + i % 2) > 1 for mode in NUMERICS]
         assert any(more)
+
+
+@pytest.mark.parametrize("level", ["vnni", "avx2", "portable"])
+@pytest.mark.parametrize("sums", ["int64", "int32"])
+def test_every_kernel_of_int16(sums: str, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where 64 bits are needed: 1200 cells of the least value."""
+    monkeypatch.setenv("TINYINTERP_ISA", level)
+    cpu.level.cache_clear()
+    rng, found = np.random.default_rng(1), 0
+    long = ((3, 3, 300), (5, 4, 4), (2, 2), SAME, (6, 6))
+    for i, shape in enumerate([*SHAPES, ((9, 7, 6), (70, 3, 3), (2, 2), SAME, (18, 14)), long]):
+        x = random_value("int16", (2, *shape[0]), rng) if shape != long else np.full((2, 3, 3, 300), -32768)
+        model = transpose_conv("int16", *shape, seed=i, sums=sums, per_channel=i % 3 > 0, biased=i % 4 > 0)
+        found += sum(every_kernel(model, mode, x, threads=1 + i % 2) > 1 for mode in NUMERICS)
+    assert found > 20
+    monkeypatch.undo()
+    cpu.level.cache_clear()
 
 
 def test_int16_with_sums_of_32_bits() -> None:
