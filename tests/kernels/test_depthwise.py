@@ -150,16 +150,21 @@ NARROW = [((7, 9), (3, 3), 1, 1, SAME, "default", 128), ((9, 8), (3, 3), 2, 1, S
           ((12, 15), (5, 4), 3, 3, SAME, "default", 110)]
 
 
-@pytest.mark.skipif(DISABLED, reason="about machine code")
-@pytest.mark.parametrize("level", ["amx", "avx512", "avx2"])
-@pytest.mark.parametrize("dtype", ["int8", "uint8"])
-def test_few_channels(dtype: str, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All counts of channels around a vector; of uint8, weights that one byte holds and weights that need two."""
+# And where a row is walked along: strides beyond the window, padding on both sides, on one and on none
+WALKED = [((7, 9), (3, 3), 1, 1, SAME, "default", 127), ((8, 8), (3, 3), 2, 1, SAME, "default", 127),
+          ((9, 7), (3, 3), 2, 1, VALID, "reference", 128), ((11, 10), (3, 3), 3, 1, SAME, "default", 110),
+          ((9, 11), (2, 2), 3, 1, SAME, "reference", 127), ((5, 6), (4, 2), 1, 1, SAME, "default", 127),
+          ((3, 3), (3, 3), 1, 1, SAME, "builtin", 127), ((9, 2), (3, 3), 2, 1, SAME, "default", 128),
+          ((12, 5), (6, 4), 4, 1, SAME, "default", 127), ((9, 6), (5, 5), 1, 1, SAME, "default", 127),
+          ((11, 9), (3, 3), 1, 2, SAME, "default", 127)]
+
+
+def at_level(dtype: str, level: str, channels: Sequence[int], calls: Sequence[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINYINTERP_ISA", level)
     cpu.level.cache_clear()
     rng = np.random.default_rng(0)
-    for c in range(1, 71):
-        x, window, stride, dilation, padding, mode, zero = NARROW[c % len(NARROW)]
+    for c in channels:
+        x, window, stride, dilation, padding, mode, zero = calls[c % len(calls)]
         batch, act = 1 + c % 3, Activation.NONE if mode == "default" else Activation.RELU6
         model = depthwise(dtype, (*x, c), 1, window, stride, dilation, padding, act, seed=c, out_scale=0.05, batch=batch,
                           per_channel=dtype == "int8" and c % 2 > 0, zero_point=zero if dtype == "uint8" else None)
@@ -170,6 +175,15 @@ def test_few_channels(dtype: str, level: str, monkeypatch: pytest.MonkeyPatch) -
             assert every_kernel(model, mode, value, threads=1 + c % 2) > 1
     monkeypatch.undo()
     cpu.level.cache_clear()
+
+
+@pytest.mark.skipif(DISABLED, reason="about machine code")
+@pytest.mark.parametrize("level", ["amx", "avx512", "avx2"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_channels(dtype: str, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All counts of channels around a vector; of uint8, weights that one byte holds and weights that need two."""
+    at_level(dtype, level, range(1, 71), NARROW, monkeypatch)
+    at_level(dtype, level, (*range(16, 150, 7), 192, 257), WALKED, monkeypatch)
 
 
 def test_threads() -> None:
