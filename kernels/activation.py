@@ -45,7 +45,7 @@ from .logistic16 import (
 )
 from .lut import lookup, lookup_args, real_table, table_of
 from .machine import bits, expf, f32, inline, tanhf, xmax, xmin
-from .micro import float_formulas, formulas
+from .micro import float_formulas, formulas, formulas_int16
 from .numerics import clamp, divide_by_power_of_two, quantize_multiplier, requantize_reference, type_range
 from .pointwise import (
     NOT_DELEGATED,
@@ -125,6 +125,11 @@ def relu(code: BuiltinOperator, lo: float, hi: float, wide: bool, taken: Callabl
         x, y = flat(call)
         return x, *numbers(call), y
 
+    def rescaling(call: Call) -> tuple[int, ...] | None:
+        no_zero_points(call)
+        _, multiplier, shift, _, *ends = numbers(call)
+        return (multiplier, shift, *ends) if shift < 32 else None
+
     name = code.name.lower()
     kernels: tuple[Kernel | Maker, ...] = (
         through_table(f"{name}_8bit", table, NOT_DELEGATED, is_8bit),
@@ -134,7 +139,8 @@ def relu(code: BuiltinOperator, lo: float, hi: float, wide: bool, taken: Callabl
         Kernel(f"{name}_float32_delegate", relu_delegate, float_args, frozenset({DELEGATE}), is_float, elements),
     )
     if wide:
-        kernels += (Kernel(f"{name}_int16", relu_int16, int16_args, NOT_DELEGATED, is_int16, elements),)
+        kernels += (unary(f"{name}_int16", formulas_int16.rescaled, rescaling, NOT_DELEGATED, is_int16),
+                    Kernel(f"{name}_int16", relu_int16, int16_args, NOT_DELEGATED, is_int16, elements),)
     types = ("float32", "int8", "uint8", *(("int16",) if wide else ()))
     return Op(code, (1, 1), (1, 1), types, same_shape, kernels, f"{ACTIVATIONS}, ReluEval", delegated=taken,
               max_version=3 if wide else 1)
@@ -229,6 +235,12 @@ def leaky_int16_args(call: Call, params: None) -> tuple[Arg, ...]:
     return x, *leaky_numbers(call), y
 
 
+def leaky_rescaling(call: Call) -> tuple[int, ...] | None:
+    no_zero_points(call)
+    _, multiplier, shift, slope, slope_shift, _, lo, hi = leaky_numbers(call)
+    return (multiplier, shift, abs(slope), slope_shift, -int(slope < 0), lo, hi) if max(shift, slope_shift) < 32 else None
+
+
 def leaky_delegated(call: Call) -> bool:
     """Alpha must be an ordinary number, and both multipliers of 8 bits ones that steps of 1/256 can hold."""
     alpha = f32(call.options.alpha)
@@ -255,6 +267,7 @@ LEAKY_RELU = Op(
         Kernel("leaky_relu_float32_delegate", leaky_delegate, leaky_float_args, frozenset({DELEGATE}), is_float_avx512, elements),
         Kernel("leaky_relu_float32_delegate_avx2", leaky_delegate_avx2, leaky_float_args, frozenset({DELEGATE}), without_avx512,
                elements),
+        unary("leaky_relu_int16", formulas_int16.leaky, leaky_rescaling, NOT_DELEGATED, is_int16),
         Kernel("leaky_relu_int16", leaky_int16, leaky_int16_args, NOT_DELEGATED, is_int16, elements),
     ),
     delegated=leaky_delegated, spec=f"{ACTIVATIONS}, LeakyReluEval", max_version=2,

@@ -52,7 +52,7 @@ from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Make
 from .delegate import computes, ratio_within, same_type
 from .fixed_point import divide_by_any_power_of_two
 from .machine import f32, inline
-from .micro import formulas
+from .micro import formulas, formulas_int16
 from .numerics import clamp, divide_by_power_of_two, doubling_high_mul, quantize_multiplier, quantized_range, wrap32
 from .runs import binary
 from .weighted import BYTES, in_parts, proved, weighted
@@ -273,6 +273,24 @@ def of_sum_in_vectors(p: Any) -> tuple[Any, ...]:
     return *made, p[Y_MULTIPLIER], -p[Y_SHIFT], -int(p[Y_SHIFT] != 0), p[Y_ZERO], 0, p[LO], p[HI]
 
 
+def of_sum_int16(p: Any) -> tuple[Any, ...] | None:
+    """None for a sum that shifts to the left, or by more than the formula can."""
+    shifts = [-int(p[s]) for s in (A_SHIFT, B_SHIFT, Y_SHIFT)]
+    if min(shifts) < 0 or max(shifts) > 30:
+        return None
+    made = [(p[m], s, -int(s != 0)) for m, s in zip((A_MULTIPLIER, B_MULTIPLIER, Y_MULTIPLIER), shifts)]
+    return *made[0], *made[1], *made[2], p[LO], p[HI]
+
+
+def of_sum_int16_in_vectors(p: Any) -> tuple[Any, ...] | None:
+    """The shifts before the products are one, to the left or to the right."""
+    if of_sum_int16(p) is None:
+        return None
+    a, b = ((p[m], max(p[FINE] + p[s], 0), max(-p[FINE] - p[s], 0)) for m, s in (
+        (A_MULTIPLIER, A_SHIFT), (B_MULTIPLIER, B_SHIFT)))
+    return *a, *b, p[Y_MULTIPLIER], -p[Y_SHIFT], -int(p[Y_SHIFT] != 0), p[LO], p[HI]
+
+
 def of_weights_delegate(p: Any) -> tuple[Any, ...] | None:
     """The delegate's sum is weighted as it stands."""
     ka, kb = int(p[A_FACTOR]), int(p[B_FACTOR])
@@ -303,7 +321,7 @@ def of_weights(sign: int) -> Callable[[Any], tuple[Any, ...] | None]:
     return lambda p: weights(tuple(p.tolist()), sign)
 
 
-def vectors(name: str, floats: Element, quantized: Element) -> tuple[Maker, ...]:
+def vectors(name: str, floats: Element, quantized: Element, int16: Element) -> tuple[Maker, ...]:
     """What both ops have."""
     old = frozenset({REFERENCE}) if name == "add" else OLD
     return (
@@ -312,6 +330,7 @@ def vectors(name: str, floats: Element, quantized: Element) -> tuple[Maker, ...]
         binary(f"{name}_float32", floats, float_args, ends, ALL, is_float),
         binary(f"{name}_8bit_delegate", formulas.sum_delegate, delegate_args, of_sum_delegate, frozenset({DELEGATE}), is_8bit),
         binary(f"{name}_8bit_reference", quantized, sum_args, of_sum, old, is_8bit),
+        binary(f"{name}_int16_reference", int16, sum_args, of_sum_int16, old, is_general_int16),
     )
 
 
@@ -364,7 +383,9 @@ ADD = Op(
     types=("float32", "int8", "uint8", "int16", "int32", "int64"),
     infer=infer,
     kernels=(
-        *vectors("add", formulas.add_f32, formulas.sum_reference),
+        *vectors("add", formulas.add_f32, formulas.sum_reference, formulas_int16.sum_reference),
+        binary("add_int16_builtin", formulas_int16.sum_builtin, sum_args, of_sum_int16_in_vectors, frozenset({BUILTIN}),
+               is_general_int16, rest=(formulas_int16.sum_reference, of_sum_int16)),
         binary("add_8bit_builtin", formulas.sum_builtin, sum_args, of_sum_in_vectors, frozenset({BUILTIN}), is_8bit,
                rest=(formulas.sum_reference, of_sum)),
         *kernels("add", add_float, add_int32, sum_shifted),
@@ -386,7 +407,7 @@ SUB = Op(
     types=("float32", "int8", "uint8", "int16", "int32", "int64"),
     infer=infer,
     kernels=(
-        *vectors("sub", formulas.sub_f32, formulas.difference_reference),
+        *vectors("sub", formulas.sub_f32, formulas.difference_reference, formulas_int16.difference_reference),
         *kernels("sub", sub_float, sub_int32, difference_shifted),
         Kernel("sub_quantized", elementwise(difference_quantized), sum_args, OLD, is_quantized, elements),
     ),

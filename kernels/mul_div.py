@@ -52,7 +52,7 @@ from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, 
 from .delegate import computes, product_ratio_within, same_type
 from .fixed_point import divide_by_any_power_of_two, leading_sign_bits, reciprocal
 from .machine import f32, inline, rint
-from .micro import formulas
+from .micro import formulas, formulas_int16
 from .numerics import (
     clamp,
     doubling_high_mul,
@@ -196,6 +196,10 @@ def of_product(p: Any) -> tuple[Any, ...]:
     return p[A_ZERO], p[B_ZERO], p[MULTIPLIER], p[SHIFT], p[Y_ZERO], 0, p[LO], p[HI]
 
 
+def of_product_int16(p: Any) -> tuple[Any, ...]:
+    return p[MULTIPLIER], p[SHIFT], p[LO], p[HI]
+
+
 def of_product_proved(p: Any) -> tuple[Any, ...] | None:
     return proved_product(tuple(p.tolist()))
 
@@ -267,6 +271,7 @@ MUL = Op(
                rest=(formulas.product_reference, of_product)),
         binary("mul_8bit_builtin_cut", formulas.product_cut, product_args, of_product_cut_off, frozenset({BUILTIN}), is_8bit,
                rest=(formulas.product_reference, of_product)),
+        binary("mul_int16_reference", formulas_int16.product, product_args, of_product_int16, OLD, is_quantized_int16),
         Kernel("mul_float32", elementwise(mul_float), float_args, ALL, is_float, elements),
         Kernel("mul_int32", elementwise(mul_int32), plain_args, ALL, is_wide, elements),
         Kernel("mul_int64", elementwise(mul_float), plain_args, ALL, is_widest, elements),

@@ -35,7 +35,7 @@ from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, 
 from .delegate import EIGHT_BIT, per_tensor, ratio_within
 from .lut import lookup, lookup_args, table_of
 from .machine import f32, from_bits, inline, rint, round_away, round_away64, u32
-from .micro import formulas
+from .micro import formulas, formulas_int16
 from .numerics import INT32_MIN, clamp, quantize_multiplier, requantize_builtin, requantize_reference, type_range, wrap32
 from .pointwise import NOT_DELEGATED, accepted, blocks_end, elements, flat, flat_args, scale_of, scale_ratio
 from .runs import table, unary
@@ -92,6 +92,12 @@ def integer_numbers(call: Call) -> tuple[int, ...]:
     if x.type == y.type == INT16 and (x.zero_point or y.zero_point):
         raise QuantError(f"{call.place}: 16-bit tensors need zero points of 0")
     return (x.zero_point, *quantize_multiplier(float(scale_of(x)) / float(scale_of(y))), y.zero_point, *type_range(y))
+
+
+def rescaling_numbers(call: Call) -> tuple[int, ...] | None:
+    """Of 16 bits, where no zero points are."""
+    _, multiplier, shift, _, lo, hi = integer_numbers(call)
+    return (multiplier, shift, lo, hi) if shift < 32 else None
 
 
 def table_args(call: Call, params: Any) -> tuple[Arg, ...]:
@@ -292,6 +298,10 @@ def between_8bit(call: Call) -> bool:
     return call.input(0).type in EIGHT_BIT and call.output.type in EIGHT_BIT
 
 
+def between_16bit(call: Call) -> bool:
+    return call.input(0).type == call.output.type == INT16
+
+
 def from_8bit(call: Call) -> bool:
     return call.input(0).type in EIGHT_BIT and (call.input(0).type, call.output.type) in PAIRS
 
@@ -348,6 +358,7 @@ QUANTIZE = Op(
         unary("quantize_builtin", formulas.quantize_builtin16, builtin_numbers, frozenset({BUILTIN}), from_float_to_16bit,
               rest=(formulas.quantize_rest16, rounding_numbers), block=8),
         unary("quantize_delegate", formulas.quantize_delegate, delegate_numbers, frozenset({DELEGATE}), from_float_to_8bit),
+        unary("requantize_int16", formulas_int16.rescaled, rescaling_numbers, NOT_DELEGATED, between_16bit),
         table("requantize_8bit_delegate", delegate_table, frozenset({DELEGATE}), between_8bit),
         table("requantize_8bit", table_args, frozenset({REFERENCE}), between_8bit),
         Kernel("quantize_reference", quantize_reference, float_args, frozenset({REFERENCE}), from_float, elements),
