@@ -35,9 +35,11 @@ from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Op, 
 from .delegate import biased, channelwise, computes, multiplied, requantizable, same_type, shaped, stored
 from .gemm import Product, conv_gemm
 from .gemm_amx import conv_amx
+from .gemm_hybrid import conv_hybrid
+from .gemm_hybrid_amx import conv_hybrid_amx
 from .gemm_int import conv_gemm_int
 from .gemm_int16 import conv_gemm_int16
-from .hybrid import conv_definitions
+from .hybrid import conv_definitions, images_form
 from .int16 import conv_form, exact, goes_back
 from .machine import f32, fma
 from .numerics import (
@@ -304,6 +306,8 @@ CONV_2D = Op(
         conv_gemm("conv", product, is_gemm, float_clamp),
         conv_amx("conv", product, is_gemm_8bit, TAILS, scales),
         conv_gemm_int("conv", product, is_gemm_8bit, TAILS, scales),
+        conv_hybrid_amx("conv", product, images_form, float_clamp),
+        conv_hybrid("conv", product, images_form, float_clamp),
         conv_gemm_int16("conv", product, conv_form, scales),
         Kernel("conv_float32_builtin", conv_float_builtin, matrix_args, frozenset({BUILTIN}), is_float_matrix, rows),
         Kernel("conv_float32_reference", conv_float_reference, float_args(0), frozenset({REFERENCE, BUILTIN}), is_float, rows),

@@ -29,9 +29,11 @@ from .conv import bias_or_zeros, float_clamp
 from .delegate import biased, channelwise, computes, multiplied, requantizable, same_type, shaped, stored
 from .gemm import Product, conv_gemm
 from .gemm_amx import conv_amx
+from .gemm_hybrid import conv_hybrid
+from .gemm_hybrid_amx import conv_hybrid_amx
 from .gemm_int import conv_gemm_int
 from .gemm_int16 import conv_gemm_int16
-from .hybrid import fully_connected_definitions
+from .hybrid import fully_connected_definitions, open_range, rows_form
 from .int16 import connects, exact, fully_connected_form, in_double, in_fixed_point
 from .machine import f32, fma
 from .numerics import (
@@ -209,6 +211,8 @@ FULLY_CONNECTED = Op(
         conv_gemm("fully_connected", product, is_gemm, float_clamp),
         conv_amx("fully_connected", product, is_gemm_8bit, TAILS, scales),
         conv_gemm_int("fully_connected", product, is_gemm_8bit, TAILS, scales),
+        conv_hybrid_amx("fully_connected", product, rows_form, open_range),
+        conv_hybrid("fully_connected", product, rows_form, open_range),
         conv_gemm_int16("fully_connected", product, fully_connected_form, scales),
         Kernel("fully_connected_float32_builtin", fully_connected_float_builtin, matrix_args, frozenset({BUILTIN}), is_float,
                outputs),

@@ -27,7 +27,7 @@ from .fused import Fused, way_back
 from .gemm import Product, padded_rows
 from .gemm_int import best_tile, bounded, in_turns, known, orders, panels_of, split_weights, wrapped
 from .machine import address, copy_bytes
-from .micro.gemm_amx import finish, gemm_amx, lane_order, tiles_off, tiles_on
+from .micro.gemm_amx import FINISH, byte_finisher, finish, gemm_amx, lane_order, tiles_off, tiles_on
 from .numerics import quantized_range
 
 BLOCK = 1 << 15  # bytes of pixels in a block
@@ -47,6 +47,19 @@ class Layout(NamedTuple):
     runs: np.ndarray  # [taps] int64
     k: int  # bytes in a run
     gathered: bool
+
+    @property
+    def height(self) -> int:
+        """How many rows of a pair of tiles count, an even number: 32, but where the second tile is the first one again."""
+        if len(self.starts) > 2 or (self.y_rows[0] != self.y_rows[1]).any():
+            return 32
+        return len(np.unique(self.y_rows)) + 1 & ~1 if self.gathered else 16
+
+    def cycles(self, channels: int, depth: int) -> int:
+        """What all tiles take, about."""
+        steps = self.stride // 64 if self.gathered else self.runs.size * -(-self.k // 64)
+        each = -(-channels // 32) * (steps * (64 if self.height > 16 else 32) + EACH * self.height // 32)
+        return EACH + len(self.starts) // 2 * (each + self.gathered * (self.runs.size * 25 * self.height + depth))
 
 
 def layout(p: Product) -> Layout:
@@ -95,12 +108,13 @@ def pack_tiles(w: np.ndarray, order: list[int], taps: int) -> np.ndarray:
 @cache
 def conv_amx_run(tail: str, signed: bool) -> Callable[..., None]:
     """The driver. units: pairs of tiles, or panels (by_panel)."""
-    block, rows = gemm_amx(tail, signed), finish(tail, signed)
+    finishing = byte_finisher(tail, signed)
+    block, rows = gemm_amx(finishing, FINISH, signed), finish(finishing, FINISH)
 
     def run(x: Any, sums: Any, windows: Any, image: Any, tall: int, top: int, left: int, reach: int, fill: int, w: Any,
             turns: Any, offsets: Any, bias: Any, multiplier: Any, shift: Any, starts: Any, x_rows: Any, y_rows: Any,
-            stride: int, runs: Any, k: int, gathered: int, config: Any, count: int, by_panel: int, y_zero: int, lo: int,
-            hi: int, y: Any, begin: int, end: int) -> None:
+            stride: int, runs: Any, k: int, gathered: int, config: Any, count: int, height: int, by_panel: int, y_zero: int,
+            lo: int, hi: int, y: Any, begin: int, end: int) -> None:
         first, last = (0, starts.shape[0] // 2) if by_panel else (begin, end)
         panel0, panel1 = (begin, end) if by_panel else (0, turns.shape[0])
         base = address(x)
@@ -133,7 +147,7 @@ def conv_amx_run(tail: str, signed: bool) -> Callable[..., None]:
                     a1 = here + (b * 32 + 16) * stride if gathered else base + starts[2 * pair + 1]
                     now = own + turn * 4352
                     block(a0, a1, stride, address(offsets) + turns[panel, 1] * 8, steps, address(w) + turns[panel, 0],
-                          address(bias) + panel * 128, now, each if before != 0 else 0, before, m_at, s_at, y_at, rows_at,
+                          address(bias) + panel * 128, now, height, each if before != 0 else 0, before, m_at, s_at, y_at, rows_at,
                           before + 4096, columns, y_zero, lo, hi)
                     turn = 1 - turn
                     before, columns = now, y.shape[3] - panel * 32
@@ -141,7 +155,7 @@ def conv_amx_run(tail: str, signed: bool) -> Callable[..., None]:
                     y_at, rows_at = address(y) + panel * 32, address(y_rows) + pair * 256
             at += pairs
         if before != 0:
-            rows(before, m_at, s_at, y_at, rows_at, before + 4096, columns, y_zero, lo, hi)
+            rows(height, before, m_at, s_at, y_at, rows_at, before + 4096, columns, y_zero, lo, hi)
         tiles_off()
 
     return run
@@ -160,9 +174,7 @@ def conv_amx(name: str, product: Callable[[Call], Product], fits: Callable[[Call
             return None
         at = layout(p)
         pairs, panels = len(at.starts) // 2, -(-channels // 32)
-        steps = at.stride // 64 if at.gathered else at.runs.size * -(-at.k // 64)
-        cycles = EACH + pairs * (panels * (steps * 64 + EACH) + at.gathered * (at.runs.size * 800 + depth))
-        if cycles > best_tile(channels, p.pixels, depth, signed, "vnni")[2] or not bounded(call, p, scales):
+        if at.cycles(channels, depth) > best_tile(channels, p.pixels, depth, signed, "vnni")[2] or not bounded(call, p, scales):
             return None  # few pixels, few channels, or steps half empty: vpdpbusd is faster
         by_panel = pairs < 2 * call.threads and panels > pairs
         way = way_back(call, p, tail, scales)
@@ -195,5 +207,5 @@ def tile_args(call: Call, p: Product, at: Layout, way: Fused, by_panel: bool) ->
     bias, factor, apart = (panels_of(v, 1, 32)[..., order] for v in (
         wrapped(p.bias.astype(np.int64) - x_zero * total + way.offset), way.factor, way.apart))
     return (p.x, sums, windows, image, *p.edges, x_zero & 255, *turns, bias, factor[..., numbers], apart, at.starts, at.x_rows,
-            at.y_rows, at.stride, at.runs, at.k, int(at.gathered), CONFIG, count, int(by_panel), call.output.zero_point,
-            *quantized_range(call.options.fused_activation_function, call), p.y)
+            at.y_rows, at.stride, at.runs, at.k, int(at.gathered), CONFIG, count, at.height, int(by_panel),
+            call.output.zero_point, *quantized_range(call.options.fused_activation_function, call), p.y)

@@ -20,107 +20,18 @@ fully_connected.cc, transpose_conv.cc (EvalHybrid…), internal/optimized/neon_t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinyinterp.schema import TensorType
 
 from .contract import BUILTIN, DELEGATE, REFERENCE, Arg, Call, Kernel, Operand, Scratch
-from .machine import f32, fma, inline, rint, round_away, round_away64
+from .dynamic import QUANTIZERS
+from .machine import f32, fma, inline
 from .numerics import BOUNDS, channel_scales, clamp, float_range, wrap32
 
 FLOAT, INT8 = TensorType.FLOAT32, TensorType.INT8
-
-
-# --------------------------------------------------------------------------------------------------- from floats to 8 bits
-@inline
-def limits(x: Any) -> Any:
-    """(least, greatest) of x and 0; a NaN is neither."""
-    least, most = f32(0), f32(0)
-    for i in range(x.size):
-        least = x[i] if x[i] < least else least
-        most = x[i] if x[i] > most else most
-    return least, most
-
-
-@inline
-def delegate_params(least: Any, most: Any) -> Any:
-    """(scale, factor, zero): q = x * factor + zero."""
-    factor = f32(1) if least == most else f32(255) / (most - least)
-    low, high = least * factor, most * factor
-    zero = f32(-128) - low if (f32(-128) + low) + (f32(127) + high) > f32(0) else f32(127) - high
-    zero = zero if zero > f32(-128) else f32(-128)
-    zero = zero if zero < f32(127) else f32(127)
-    return f32(1) / factor, factor, int(rint(zero))
-
-
-@inline
-def symmetric_params(least: Any, most: Any) -> Any:
-    """(scale, factor, zero)."""
-    most = most if most > -least else -least
-    return (f32(1), f32(0), 0) if most == f32(0) else (most / f32(127), f32(127) / most, 0)
-
-
-@inline
-def asymmetric_params(least: Any, most: Any) -> Any:
-    """(scale, factor, zero). The steps are float32 apart, the zero point is found in double."""
-    if least == most:
-        return f32(1), f32(0), 0
-    step = float(most - least) / 255.0
-    low, high = -128.0 - float(least) / step, 127.0 - float(most) / step
-    best = low if 128.0 + abs(float(least) / step) < 127.0 + abs(float(most) / step) else high
-    best = best if best > -128.0 else -128.0
-    best = best if best < 127.0 else 127.0
-    scale = f32(step)
-    return scale, f32(0) if scale == f32(0) else f32(1.0 / float(scale)), int(round_away64(best))
-
-
-@inline
-def to_nearest_even(v: Any, zero: Any, inside: Any) -> Any:
-    """v + zero as 8 bits; a NaN is the greatest."""
-    top = f32(127 - zero)
-    v = v if v < top else top
-    v = v if v > f32(-256) else f32(-256)
-    q = int(rint(v)) + zero
-    return q if q > -128 else -128
-
-
-@inline
-def half_away(v: Any, zero: Any, inside: Any) -> Any:
-    """v + zero as 8 bits, from `zero` on up when that is 0; inside: in a whole group of eight. A NaN is the least."""
-    v = v if v > f32(-1024) else f32(-1024)
-    v = v if v < f32(1024) else f32(1024)
-    away = v + (f32(-0.5) if v < f32(0) else f32(0.5))
-    return int(away if inside else round_away(v)) + zero
-
-
-@inline
-def symmetric_bits(v: Any, zero: Any, inside: Any) -> Any:
-    return clamp(half_away(v, zero, inside), -127, 127)
-
-
-@inline
-def asymmetric_bits(v: Any, zero: Any, inside: Any) -> Any:
-    return clamp(half_away(v, zero, inside), -128, 127)
-
-
-def quantizer(params: Callable[..., Any], bits: Callable[..., Any]) -> Callable[..., Any]:
-    @inline
-    def quantize(x: Any, q: Any) -> Any:
-        """x [n] float32 to q [n] int8; gives (scale, zero)."""
-        least, most = limits(x)
-        scale, factor, zero = params(least, most)
-        whole = x.size - x.size % 8
-        for i in range(x.size):
-            q[i] = bits(x[i] * factor, zero, i < whole)
-        return scale, zero
-
-    return quantize
-
-
-QUANTIZERS = {"delegate": quantizer(delegate_params, to_nearest_even), "symmetric": quantizer(symmetric_params, symmetric_bits),
-              "asymmetric": quantizer(asymmetric_params, asymmetric_bits)}
 
 
 # ------------------------------------------------------------------------------------------------- from sums back to floats
@@ -195,6 +106,31 @@ def conv_form(call: Call) -> tuple[str, str]:
     if one_group(call) and not uneven(call.input(1)):
         return "symmetric", "from_zero"
     return "asymmetric", "together" if call.numerics == BUILTIN and one_group(call) else "weight_first"
+
+
+class Form(NamedTuple):
+    """How floats become bytes, and sums floats."""
+
+    quantizer: str
+    tail: str
+    rows: bool  # each row by itself, not each image
+    single: bool = False  # one image: every sum has the same zero point
+
+
+def rows_form(call: Call) -> Form | None:
+    """Of a FULLY_CONNECTED; None where it is not hybrid, or where a bias of -0 may have to remain."""
+    if not is_hybrid(call) or call.output.size == 0:
+        return None
+    bias = call.optional(2)
+    odd = bias is not None and bias.known is not None and bool((np.signbit(bias.known) & (bias.known == 0)).any())
+    return None if odd and call.numerics != DELEGATE else Form(*row_form(call), True)
+
+
+def images_form(call: Call) -> Form | None:
+    """Of a CONV_2D; None where it is not hybrid."""
+    if not is_hybrid(call) or call.output.size == 0:
+        return None
+    return Form("delegate", "fused", True) if by_pixel(call) else Form(*conv_form(call), False, call.input(0).shape[0] == 1)
 
 
 def open_range(call: Call) -> tuple[np.float32, np.float32]:
@@ -381,7 +317,7 @@ def conv_definitions(window: Callable[[Call], tuple[int, ...]]) -> tuple[Kernel,
     """One for each of the ways; window: how it moves."""
 
     def fits(form: tuple[str, str]) -> Callable[[Call], bool]:
-        return lambda call: is_hybrid(call) and call.output.size > 0 and conv_form(call) == form
+        return lambda call: is_hybrid(call) and call.output.size > 0 and not by_pixel(call) and conv_form(call) == form
 
     def pixels(call: Call) -> bool:
         return is_hybrid(call) and call.output.size > 0 and by_pixel(call)

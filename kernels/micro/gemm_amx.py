@@ -14,6 +14,7 @@ int32, from where `finish` brings them to 8 bits.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..machine import microkernel
@@ -89,49 +90,67 @@ def finisher(code: Code, tail: str, signed: bool, sums: Value, multiplier: Value
     return packed if packs else plain
 
 
-def finish(tail: str, signed: bool) -> Callable[..., Any]:
-    """From sums to bytes: a microkernel of (sums, multiplier, shift, y, y_rows, spare, columns, y_zero, lo, hi)."""
+FINISH = ("int64",) * 10
 
-    @microkernel(*["int64"] * 10)
-    def rows(code: Code, *arguments: Value) -> None:
-        pair = finisher(code, tail, signed, *arguments)
-        with code.loop(16) as i:
+
+@cache
+def byte_finisher(tail: str, signed: bool) -> Callable[..., Callable[[Any], None]]:
+    """`finisher` for (sums, multiplier, shift, y, y_rows, spare, columns, y_zero, lo, hi)."""
+
+    def to_bytes(code: Code, *arguments: Value) -> Callable[[Value], None]:
+        return finisher(code, tail, signed, *arguments)
+
+    return to_bytes
+
+
+def finish(finishing: Callable[..., Callable[[Any], None]], kinds: tuple[str, ...]) -> Callable[..., Any]:
+    """From all sums to results: a microkernel of the height and of what `finishing` takes."""
+
+    @microkernel("int64", *kinds)
+    def rows(code: Code, height: Value, *arguments: Value) -> None:
+        pair = finishing(code, *arguments)
+        with code.loop(height / 2) as i:
             pair(i * 2)
 
     return rows
 
 
-def gemm_amx(tail: str, signed: bool) -> Callable[..., Any]:
-    """The block as a microkernel of (a0, a1, stride, at, steps, w, bias, sums), and then of how many pairs of rows of the
-    block before are still to finish in each step, and the arguments of `finish` for it.
+def gemm_amx(finishing: Callable[..., Callable[[Any], None]], kinds: tuple[str, ...], signed: bool) -> Callable[..., Any]:
+    """The block as a microkernel of (a0, a1, stride, at, steps, w, bias, sums, height), and then of how many pairs of rows of
+    the block before are still to finish in each step, and the arguments of `finish` for it. signed: whether a is.
 
     a0, a1: addresses of the first of 16 rows, `stride` bytes apart; at: address of int64 [steps], how far into a row the 64
-    bytes of each step lie; w: [steps, 2, 16, 16, 4]; bias: int32 [32]; sums: int32 [32, 32].
+    bytes of each step lie; w: [steps, 2, 16, 16, 4]; bias: int32 [32]; sums: int32 [32, 32]; height: how many rows count, even.
 
     A product keeps the tile unit busy for 64 cycles in which the vector unit would rest: it finishes the block before.
     """
     product = "llvm.x86.tdpbssd" if signed else "llvm.x86.tdpbusd"
 
-    @microkernel(*["int64"] * 19)
+    @microkernel(*["int64"] * 10, *kinds)
     def block(code: Code, a0: Value, a1: Value, stride: Value, at: Value, steps: Value, w: Value, bias: Value, sums: Value,
-              pairs: Value, *before: Value) -> None:
+              height: Value, pairs: Value, *before: Value) -> None:
         def load(tile: int, address: Value, step: Value) -> None:
             code.call("llvm.x86.tileloadd64", code.VOID, code.constant(tile, code.I8), code.at(address), step)
 
-        zero, line = code.constant(0), code.constant(64)
+        def multiply(first: int, rows: int) -> None:
+            for n in range(2):
+                code.call(product, code.VOID, *(code.constant(t, code.I8) for t in (first + n, rows, 6 + n)))
+
+        zero, line, both = code.constant(0), code.constant(64), code.less(code.constant(16), height)
         for tile in range(4):
             load(tile, bias + 64 * (tile % 2), zero)
-        pair = finisher(code, tail, signed, *before)
+        pair = finishing(code, *before)
         row = code.cell(zero)
         with code.loop(steps) as s:
             here = code.load(at + s * 8, code.I64)
             load(4, a0 + here, stride)
-            load(5, a1 + here, stride)
             load(6, w + s * 2048, line)
             load(7, w + s * 2048 + 1024, line)
-            for tile, (rows, columns) in enumerate(((4, 6), (4, 7), (5, 6), (5, 7))):
-                code.call(product, code.VOID, *(code.constant(n, code.I8) for n in (tile, rows, columns)))
-            with code.loop(code.least(pairs, (code.constant(32) - row.get()) / 2)):
+            multiply(0, 4)
+            with code.when(both):
+                load(5, a1 + here, stride)
+                multiply(2, 5)
+            with code.loop(code.least(pairs, (height - row.get()) / 2)):
                 pair(row.get())
                 row.set(row.get() + 2)
         for tile in range(4):

@@ -33,6 +33,48 @@ def dot4(code: Code, acc: Value, a: Value, w: Value, vnni: bool) -> Value:
     return acc
 
 
+def sums_of(code: Code, mr: int, nr: int, lanes: int, vnni: bool, flips: bool, a: Value, a_rows: Value, runs: Value, taps: Value,
+            quads: Value, w: Value, bias: Value | None = None, more: tuple[Value, Value] | None = None) -> list[list[Value]]:
+    """The sums of a tile, [MR][NR / lanes] vectors: parameters as `gemm_i8` has them, more: (at, more)."""
+    vectors = nr // lanes
+    sets = 4 if mr == 1 else 1  # sums side by side: one row has too few to hide the five cycles of a product
+    kind = code.vector(code.I32, lanes)
+    nothing = code.constant(0, kind)
+    first = [nothing if bias is None else code.load(bias + 4 * lanes * v, kind) for v in range(vectors)]
+    acc = [[code.cell(first[v]) for v in range(vectors)] for _ in range(mr)]
+    beside = [[code.cell(nothing) for _ in range(vectors)] for _ in range(sets - 1)]
+    here = code.cell(w)
+    flip = code.opaque(code.constant(-0x7F7F7F80, kind))  # 0x80 in each byte
+
+    def step(sums: list[list[Any]], row: list[Value], offset: Value) -> None:
+        """Four bytes of k in every sum."""
+        b = [code.load(here.get() + 4 * lanes * v, kind) for v in range(vectors)]
+        here.set(here.get() + 4 * nr)
+        for m, cells in enumerate(sums):
+            x = code.splat(code.load(row[m] + offset, code.I32), kind)
+            x = x ^ flip if flips else x
+            for cell, w4 in zip(cells, b):
+                cell.set(dot4(code, cell.get(), x, w4, vnni))
+
+    with code.loop(taps) as t:
+        run = a + code.load(runs + t * 8, code.I64)
+        row = [run + code.load(a_rows + 8 * m, code.I64) for m in range(mr)]
+        done = (quads / sets) * sets
+        if sets > 1:
+            with code.loop(quads / sets) as i:
+                for n, sums in enumerate([acc[0], *beside]):
+                    step([sums], row, i * (4 * sets) + 4 * n)
+        with code.loop(quads - done if sets > 1 else quads) as i:
+            step(acc, row, (i + done if sets > 1 else i) * 4)
+    if more is not None:
+        with code.loop(more[1]) as i:
+            step(acc, [a + code.load(a_rows + 8 * m, code.I64) for m in range(mr)], code.load(more[0] + i * 8, code.I64))
+    for sums in beside:
+        for v, cell in enumerate(sums):
+            acc[0][v].set(acc[0][v].get() + cell.get())
+    return [[cell.get() for cell in cells] for cells in acc]
+
+
 def gemm_i8(mr: int, nr: int, lanes: int, vnni: bool, tail: str, signed: bool, flips: bool) -> Callable[..., Any]:
     """The tile as a microkernel of (a, a_rows, runs, taps, quads, at, more, w, bias, multiplier, shift, y, y_rows, columns,
     y_zero, lo, hi). Distances in bytes as in `gemm_f32`; quads: of k in a run; bias, multiplier, shift: addresses of NR values.
@@ -41,50 +83,18 @@ def gemm_i8(mr: int, nr: int, lanes: int, vnni: bool, tail: str, signed: bool, f
     at: address of int64 [more], where in a row the quads lie that count once more, with the weights behind the others.
     """
     vectors = nr // lanes
-    sets = 4 if mr == 1 else 1  # sums side by side: one row has too few to hide the five cycles of a product
 
     @microkernel(*["int64"] * 17)
     def tile(code: Code, a: Value, a_rows: Value, runs: Value, taps: Value, quads: Value, at: Value, more: Value, w: Value,
              bias: Value, multiplier: Value, shift: Value, y: Value, y_rows: Value, columns: Value, y_zero: Value, lo: Value,
              hi: Value) -> None:
         kind = code.vector(code.I32, lanes)
-        nothing = code.constant(0, kind)
-        acc = [[code.cell(code.load(bias + 4 * lanes * v, kind)) for v in range(vectors)] for _ in range(mr)]
-        beside = [[code.cell(nothing) for _ in range(vectors)] for _ in range(sets - 1)]
-        here = code.cell(w)
-        flip = code.opaque(code.constant(-0x7F7F7F80, kind))  # 0x80 in each byte
-
-        def step(sums: list[list[Any]], row: list[Value], offset: Value) -> None:
-            """Four bytes of k in every sum."""
-            b = [code.load(here.get() + 4 * lanes * v, kind) for v in range(vectors)]
-            here.set(here.get() + 4 * nr)
-            for m, cells in enumerate(sums):
-                x = code.splat(code.load(row[m] + offset, code.I32), kind)
-                x = x ^ flip if flips else x
-                for cell, w4 in zip(cells, b):
-                    cell.set(dot4(code, cell.get(), x, w4, vnni))
-
-        with code.loop(taps) as t:
-            run = a + code.load(runs + t * 8, code.I64)
-            row = [run + code.load(a_rows + 8 * m, code.I64) for m in range(mr)]
-            done = (quads / sets) * sets
-            if sets > 1:
-                with code.loop(quads / sets) as i:
-                    for n, sums in enumerate([acc[0], *beside]):
-                        step([sums], row, i * (4 * sets) + 4 * n)
-            with code.loop(quads - done if sets > 1 else quads) as i:
-                step(acc, row, (i + done if sets > 1 else i) * 4)
-        with code.loop(more) as i:
-            step(acc, [a + code.load(a_rows + 8 * m, code.I64) for m in range(mr)], code.load(at + i * 8, code.I64))
-        for sums in beside:
-            for v, cell in enumerate(sums):
-                acc[0][v].set(acc[0][v].get() + cell.get())
-
+        acc = sums_of(code, mr, nr, lanes, vnni, flips, a, a_rows, runs, taps, quads, w, bias, (at, more))
         back = ways_back(code, tail, lanes, vectors, multiplier, shift)
         zero = code.constant(0) if tail.startswith("fused") else y_zero
         ends = [code.splat(code.convert(c, code.I32), kind) for c in (zero, lo, hi)]
         mask, whole = code.first(columns, nr), code.less(code.constant(nr - 1), columns)
-        found = [[back[v](cell.get()) for v, cell in enumerate(cells)] for cells in acc]
+        found = [[back[v](value) for v, value in enumerate(values)] for values in acc]
         together = 4 // vectors  # rows whose results fill a vector of bytes
         for first in range(0, mr, together):
             rows = range(first, min(first + together, mr))

@@ -10,7 +10,7 @@ import pytest
 from tests.harness import check, every_kernel
 from tests.kernels.images import RANGE, image
 from tests.kernels.test_conv import conv
-from tinyinterp.kernels import gemm, gemm_amx, gemm_int
+from tinyinterp.kernels import gemm, gemm_amx, gemm_hybrid, gemm_hybrid_amx, gemm_int
 from tinyinterp.kernels.jit import DISABLED
 from tinyinterp.kernels.micro import cpu
 from tinyinterp.schema import Padding, options
@@ -43,6 +43,8 @@ def forced(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     cpu.level.cache_clear()
     needed(level)
     monkeypatch.setattr(gemm_int, "best_tile", lambda *a: (nr, mr, 0.0))
+    monkeypatch.setattr(gemm_hybrid, "best_tile", lambda *a: (nr, mr, 0.0))
+    monkeypatch.setattr(gemm_hybrid_amx, "best_tile", lambda *a: (nr, mr, 0.0))
     monkeypatch.setattr(gemm_amx, "best_tile", lambda *a: (nr, mr, 0.0))  # nothing is cheaper: no AMX
     monkeypatch.setattr(gemm, "best_tile", lambda *a: (nr, mr))
     yield level, nr, mr
@@ -89,6 +91,8 @@ def test_other_tails(mode: str, forced: tuple[str, int, int]) -> None:
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])
 def test_amx_tiles(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """32 x 32, at maps and depths where vpdpbusd would be chosen."""
+    monkeypatch.setattr(gemm_hybrid, "best_tile", lambda *a: (nr, mr, 0.0))
+    monkeypatch.setattr(gemm_hybrid_amx, "best_tile", lambda *a: (nr, mr, 0.0))
     monkeypatch.setattr(gemm_amx, "best_tile", lambda *a: (16, 1, float("inf")))
     for k, mode in enumerate(("default", "reference", "builtin")):
         for mr, nr in ((1, 1), (5, 31), (16, 32), (17, 33), (33, 70)):

@@ -6,11 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 
-from tests.harness import check
-from tests.kernels.images import bias, image
+from tests.harness import NUMERICS, check, every_kernel
+from tests.kernels.images import bias, image, special
+from tests.kernels.test_gemm import forced as forced
+from tests.kernels.test_gemm import forgotten as forgotten
+from tinyinterp.kernels import gemm_hybrid_amx
+from tinyinterp.kernels.jit import DISABLED
+from tinyinterp.kernels.micro import cpu
 from tinyinterp.schema import Activation, Model, Padding, options
 from tinyinterp.schema.build import one_op, tensor
+from tinyinterp.schema.frozen import changed as replace
 
 SAME, VALID = Padding.SAME, Padding.VALID
 
@@ -133,3 +140,70 @@ def test_activations() -> None:
         check(conv(*CONVS[0], act=act), runs=1)
         check(conv(*CONVS[1], act=act, per_channel=True), runs=1)
         check(depthwise(*WINDOWS[1], act=act), runs=1)
+
+
+def test_special_values() -> None:
+    """Infinities and NaN: any answer, but one; rows of zeros with a bias of -0, which the builtin kernels keep."""
+    for x, model in (((9, 40), fully_connected((9, 40), 9)), ((2, 7, 6, 3), conv(*CONVS[0])), ((2, 5, 5, 16), conv(*CONVS[1])),
+                     ((2, 7, 6, 8), depthwise(*WINDOWS[1]))):
+        for mode in NUMERICS:
+            every_kernel(model, mode, special(x))
+    w, b = tensor("w", "int8", data=np.ones((3, 4)), scale=0.5, zero_point=0), tensor("b", "float32", data=np.full(3, -0.0))
+    model = one_op("FULLY_CONNECTED", [image("x", "float32", (2, 4)), w, b], [image("y", "float32", (2, 3))])
+    for x in (np.zeros((2, 4)), np.array([[0, 0, 0, 0], [1, 0, 0, 0]])):
+        check(model, inputs={0: x.astype(np.float32)}, runs=1)
+        for mode in NUMERICS:
+            every_kernel(model, mode, x)
+
+
+def test_threads() -> None:
+    for mode in NUMERICS:
+        check(fully_connected((40, 64), 70, per_channel=True), (mode,), threads=2, runs=1)
+        check(conv((24, 24, 8), (24, 3, 3), per_channel=True), (mode,), threads=2, runs=1)
+        check(conv((24, 24, 8), (24, 1, 1), batch=1), (mode,), threads=2, runs=1)
+        check(depthwise((24, 24, 8), (3, 3)), (mode,), threads=2, runs=1)
+
+
+def test_what_the_delegate_refuses() -> None:
+    """Weights or a bias that a run brings, no bias."""
+    for model in (conv(*CONVS[0]), conv(*CONVS[1]), fully_connected((3, 40), 9, per_channel=True)):
+        part = model.subgraphs[0]
+        for fed in (1, 2):
+            tensors = [replace(t, buffer=0) if i == part.operators[0].inputs[fed] else t for i, t in enumerate(part.tensors)]
+            changed = replace(part, tensors=tuple(tensors), inputs=(*part.inputs, part.operators[0].inputs[fed]))
+            weights = np.random.default_rng(0).integers(-127, 128, part.tensors[part.operators[0].inputs[1]].shape, np.int8)
+            check(replace(model, subgraphs=(changed,)), inputs={1: weights} if fed == 1 else None, runs=1)
+
+
+# ---------------------------------------------------------------------------------------------------------------- tiles
+TILES = [("amx", 64, 6), ("amx", 32, 12), ("amx", 16, 14), ("amx", 16, 1), ("avx512", 32, 6), ("avx512", 16, 3), ("avx2", 8, 4),
+         ("avx2", 8, 1)]  # sums are those of `test_gemm.py`
+
+
+def sweep(nr: int, mr: int, mode: str = "default") -> None:
+    """Rows, columns and depths around the tile; windows over the edge, of one cell, and groups; rows of their own."""
+    rows = [*sorted({1, max(mr - 1, 1), mr, mr + 1, 2 * mr + 1}), 3, mr]
+    columns = [nr, nr + 1, 1, max(nr - 1, 1), 2 * nr + 3, nr, 5]
+    for i, (m, n, k) in enumerate(zip(rows, columns, (1, 2, 3, 4, 7, 16, 37))):
+        kernel, groups = (((n, 1, 1), 1), ((n, 3, 2), 1), ((2 * n, 1, 3), 2))[i % 3]
+        x, batch, threads = (1, m, k * groups) if i % 2 else (m, 1, k * groups), 1 + i % 2, 1 + i % 3
+        model = conv(x, kernel, groups, seed=i, batch=batch, per_channel=i % 4 > 1)
+        assert every_kernel(model, mode, values((batch, *x), i), threads=threads) > 1
+        model = fully_connected((m, k), n, i, per_channel=i % 4 > 1, asymmetric=i % 2 > 0, act=Activation.RELU6)
+        assert every_kernel(model, mode, values((m, k), i), threads=threads) > 1
+
+
+@pytest.mark.skipif(DISABLED, reason="about machine code")
+@pytest.mark.parametrize("forced", TILES, indirect=True, ids=str)
+def test_tiles(forced: tuple[str, int, int]) -> None:  # noqa: F811
+    for mode in ("default", *(("reference", "builtin") if forced[2] < 4 else ())):
+        sweep(*forced[1:], mode)
+
+
+@pytest.mark.skipif(DISABLED or cpu.level() != "amx", reason="this processor has no AMX")
+def test_amx_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """32 x 32, at maps and depths where vpdpbusd would be chosen."""
+    monkeypatch.setattr(gemm_hybrid_amx, "best_tile", lambda *a: (16, 1, float("inf")))
+    for k, mode in enumerate(NUMERICS):
+        for mr, nr in ((1, 1), (5, 31), (16, 32), (17, 33), (33, 70)):
+            sweep(nr + k, mr, mode)
