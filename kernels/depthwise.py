@@ -50,6 +50,7 @@ from .numerics import (
 from .windows import depthwise_float
 from .windows_8bit import depthwise_8bit
 from .windows_int16 import depthwise_int16
+from .windows_wide import depthwise_large
 
 
 # ---------------------------------------------------------------------------------------------------------- shapes
@@ -219,6 +220,7 @@ DEPTHWISE_CONV_2D = Op(
     kernels=(
         depthwise_float(is_float),
         depthwise_8bit(is_8bit),
+        depthwise_large(is_float, is_8bit),
         conv_gemm("depthwise", product, is_multiple_float, float_clamp),
         conv_gemm_int("depthwise", product, is_multiple_8bit, {n: n for n in (REFERENCE, DELEGATE)}, scales),
         depthwise_int16(convolves(64), scales),
