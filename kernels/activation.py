@@ -37,6 +37,7 @@ from .logistic16 import (
     logistic_int16_newton,
     needs_newton,
     newton_args,
+    newton_numbers,
     shift_left16,
     table_args,
     tanh_int16,
@@ -45,7 +46,7 @@ from .logistic16 import (
 )
 from .lut import lookup, lookup_args, real_table, table_of
 from .machine import bits, expf, f32, inline, tanhf, xmax, xmin
-from .micro import float_formulas, formulas, formulas_int16
+from .micro import float_formulas, formulas, formulas_int16, formulas_newton16
 from .numerics import clamp, divide_by_power_of_two, quantize_multiplier, requantize_reference, type_range
 from .pointwise import (
     NOT_DELEGATED,
@@ -313,6 +314,8 @@ LOGISTIC = Op(
         unary("logistic_float32_delegate", float_formulas.logistic, no_numbers, frozenset({DELEGATE}), is_float_avx512),
         unary("logistic_float32_delegate", float_formulas.logistic_avx2, no_numbers, frozenset({DELEGATE}), without_avx512),
         *floats("logistic", logistic_reference, float_math.logistic, float_math.logistic_avx2, logistic_float_builtin),
+        unary("logistic_int16_newton", formulas_newton16.logistic, newton_numbers((0,), True), frozenset({BUILTIN}),
+              needs_newton((0,))),
         Kernel("logistic_int16_newton", logistic_int16_newton, newton_args((0,), True), frozenset({BUILTIN}),
                needs_newton((0,)), elements),
         Kernel("logistic_int16", logistic_int16, table_args((0,), True), NOT_DELEGATED, is_int16, elements),
@@ -327,6 +330,8 @@ TANH = Op(
         Kernel("tanh_8bit", lookup, tanh_table, ALL, is_8bit, elements),
         unary("tanh_float32_delegate", float_formulas.tanh, no_numbers, frozenset({DELEGATE}), is_float),
         *floats("tanh", tanhf, float_math.tanh, builtin=tanh_float_builtin),
+        unary("tanh_int16_newton", formulas_newton16.tanh, newton_numbers((0, 1), False), frozenset({BUILTIN}),
+              needs_newton((0, 1))),
         Kernel("tanh_int16_newton", tanh_int16_newton, newton_args((0, 1), False), frozenset({BUILTIN}),
                needs_newton((0, 1)), elements),
         Kernel("tanh_int16", tanh_int16, table_args((0, 1), False), NOT_DELEGATED, is_int16, elements),

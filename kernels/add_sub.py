@@ -247,7 +247,7 @@ def difference_shifted(a: Any, b: Any, p: Any) -> Any:
 # ------------------------------------------------------------------------------------------- kernels of whole vectors
 # What their formulas (`micro/formulas.py`) take of p.
 def ends(p: Any) -> tuple[Any, ...]:
-    """The clamp of floats."""
+    """The clamp."""
     return p[0], p[1]
 
 
@@ -388,6 +388,7 @@ ADD = Op(
                is_general_int16, rest=(formulas_int16.sum_reference, of_sum_int16)),
         binary("add_8bit_builtin", formulas.sum_builtin, sum_args, of_sum_in_vectors, frozenset({BUILTIN}), is_8bit,
                rest=(formulas.sum_reference, of_sum)),
+        binary("add_int32", formulas.add_i32, plain_args, ends, ALL, is_wide),
         *kernels("add", add_float, add_int32, sum_shifted),
         Kernel("add_int16", elementwise(add_int16), plain_args, ALL, is_plain_int16, elements),
         Kernel("add_8bit_builtin", in_blocks(sum_in_vectors_8bit, sum_quantized), sum_args, frozenset({BUILTIN}), is_8bit,
@@ -408,6 +409,7 @@ SUB = Op(
     infer=infer,
     kernels=(
         *vectors("sub", formulas.sub_f32, formulas.difference_reference, formulas_int16.difference_reference),
+        binary("sub_int32", formulas.sub_i32, plain_args, ends, ALL, is_wide),
         *kernels("sub", sub_float, sub_int32, difference_shifted),
         Kernel("sub_quantized", elementwise(difference_quantized), sum_args, OLD, is_quantized, elements),
     ),

@@ -105,6 +105,16 @@ def newton_args(allowed: tuple[int, ...], exact: bool) -> Callable[[Call, Any], 
     return args
 
 
+def newton_numbers(allowed: tuple[int, ...], exact: bool) -> Callable[[Call], tuple[int]]:
+    """For the vectors of `micro/formulas_newton16.py`."""
+
+    def numbers(call: Call) -> tuple[int]:
+        checked(call, exact)
+        return (doublings(call, allowed) or 0,)
+
+    return numbers
+
+
 # --------------------------------------------------------------------------------------------------- kernels, by a table
 @inline
 def scaled(q: Any, multiplier: Any, shift: Any) -> Any:

@@ -21,7 +21,7 @@ from .machine import address
 from .micro.depthwise_i16 import channel_order, depthwise_i16
 from .numerics import quantized_range
 from .windows import TAPS
-from .windows_8bit import chunk_channels
+from .windows_packing import chunk_channels
 
 
 @cache

@@ -22,7 +22,8 @@ from .machine import address
 from .micro.depthwise_wide import wide_f32, wide_i8
 from .numerics import float_range, product_scales, quantized_range
 from .windows import LANES, TAPS, plain
-from .windows_8bit import bounded, weights, zero_of
+from .windows_8bit import bounded
+from .windows_packing import weights, zero_of
 
 PX = 4
 

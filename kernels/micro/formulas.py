@@ -83,6 +83,18 @@ def over(a: Any, b: Any) -> Any:
 add_f32, sub_f32, mul_f32, div_f32 = clamped(plus), clamped(minus), clamped(times), clamped(over)
 
 
+def clamped_integers(operation: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """operation(a, b), which wraps around, between p[0] and p[1]."""
+
+    def formula(code: Code, a: Value, b: Value, p: Numbers) -> Value:
+        return code.least(code.most(operation(a, b), p[0]), p[1])
+
+    return formula
+
+
+add_i32, sub_i32 = clamped_integers(plus), clamped_integers(minus)
+
+
 def squared_difference_f32(code: Code, a: Value, b: Value, p: Numbers) -> Value:
     return (a - b) * (a - b)
 
