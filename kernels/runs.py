@@ -10,7 +10,6 @@ scales that a formula has no room for, tensors without elements, plain Python.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -181,33 +180,50 @@ def write_out(short: Any, longer: Any) -> None:
 
 @cache
 def across_longer(run: Callable[..., None], short: int) -> Callable[..., None]:
-    """The driver, once operand `short`, which every turn of the innermost loop takes anew, is written out several times."""
+    """The driver, once operand `short`, which turn after turn of the innermost loop takes anew, is written out several times.
+    far: the loops from the second one on, as they were."""
 
-    def second(a: Any, b: Any, longer: Any, table: Any, p: Any, y: Any, begin: int, end: int) -> None:
-        write_out(b, longer)
-        run(a, longer, table, p, y, begin, end)
+    def second(a: Any, b: Any, longer: Any, far: Any, size: int, table: Any, p: Any, y: Any, begin: int, end: int) -> None:
+        block = size * far[0, 0]
+        at = begin
+        while at < end:
+            stop = min((at // block + 1) * block, end)
+            here = offset(at // block, far, SECOND)
+            write_out(b[here : here + size], longer)
+            run(a, longer, table, p, y, at, stop)
+            at = stop
 
-    def first(a: Any, b: Any, longer: Any, table: Any, p: Any, y: Any, begin: int, end: int) -> None:
-        write_out(a, longer)
-        run(longer, b, table, p, y, begin, end)
+    def first(a: Any, b: Any, longer: Any, far: Any, size: int, table: Any, p: Any, y: Any, begin: int, end: int) -> None:
+        block = size * far[0, 0]
+        at = begin
+        while at < end:
+            stop = min((at // block + 1) * block, end)
+            here = offset(at // block, far, FIRST)
+            write_out(a[here : here + size], longer)
+            run(longer, b, table, p, y, at, stop)
+            at = stop
 
     return second if short == SECOND else first
 
 
 def lengthened(operands: Sequence[Any], table: np.ndarray) -> tuple[int, int, np.ndarray]:
-    """(which operand, how often it is written out, the loops then). A short operand that every turn of the innermost loop
+    """(which operand, how often it is written out, the loops then). A short operand that turn after turn of the innermost loop
     takes anew makes for longer turns that way; 1: none does."""
     for short, other in ((SECOND, FIRST), (FIRST, SECOND)):
         if table.shape[1] < 2 or table[1:, 0].tolist() != [1, 1] or table[short, 1] != 0:
             continue
         size, outer = int(table[0, 0]), int(table[0, 1])
-        operand = operands[short - 1]
-        if table[other, 1] != size or math.prod(operand.shape) != size:
+        stored = isinstance(operands[short - 1], np.ndarray) and table.shape[1] == 2
+        if table[other, 1] != size:
             continue
-        most = (LONGEST if isinstance(operand, np.ndarray) else min(LONGEST // 2, outer * size // 8)) // size
+        most = (LONGEST if stored else min(LONGEST // 2, outer * size // 4)) // size
         times = max((k for k in range(1, most + 1) if outer % k == 0), default=1)
+        if times == 1:
+            continue
         made = table.copy()
         made[0, 0], made[0, 1], made[other, 1] = size * times, outer // times, size * times
+        if not stored:
+            made[short, 1:] = 0
         return short, times, made
     return SECOND, 1, table
 
@@ -242,11 +258,13 @@ def binary(name: str, formula: Any, settle: Settle, numbers: OfP, numerics: froz
         run = across(turn, formula, rest[0] if rest else None, types, repeats, len(made), len(others), LANES[level],
                      level != "portable")
         both: list[Any] = [a, b]
-        room: list[Scratch] = []
-        if times > 1 and isinstance(both[short - 1], np.ndarray):
+        room: list[Any] = []
+        if times > 1 and table.shape[1] == 2 and isinstance(both[short - 1], np.ndarray):
             both[short - 1] = np.tile(both[short - 1], times)
         elif times > 1:
-            run, room = across_longer(run, short), [Scratch(call.input(0).dtype, (times * call.input(short - 1).size,))]
+            size = int(table[0, 0])
+            room = [Scratch(call.input(0).dtype, (times * size,)), table[:, 1:].copy(), size]
+            run = across_longer(run, short)
 
         def args(call: Call, params: Any) -> tuple[Arg, ...]:
             if rest:

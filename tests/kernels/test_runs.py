@@ -73,7 +73,8 @@ def test_a_stored_operand_written_out() -> None:
 def test_a_short_operand_written_out(name: str, type: str) -> None:
     """Computed, as the scales of channels are, first or second; where the rows are a multiple of the times and where not."""
     rng = np.random.default_rng(7)
-    for i, (rows, short) in enumerate((((96, 5), (5,)), ((8, 40, 3), (1, 1, 3)), ((97, 5), (5,)), ((2, 96, 5), (2, 1, 5)))):
+    for i, (rows, short) in enumerate((((96, 5), (5,)), ((8, 40, 3), (1, 1, 3)), ((97, 5), (5,)), ((2, 96, 5), (2, 1, 5)),
+                                     ((1, 24, 6), (7, 1, 6)), ((3, 2, 32, 2), (3, 1, 1, 2)), ((3, 1, 32, 2), (3, 4, 1, 2)))):
         for a, b in ((rows, short), (short, rows)):
             of_all = {} if type == "float32" else {f"of_{k}": {"scale": 0.1, "zero_point": i} for k in "aby"}
             model = binary(name, type, a, b, **of_all)
