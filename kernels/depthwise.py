@@ -32,6 +32,7 @@ from .contract import ALL, BUILTIN, DELEGATE, REFERENCE, Call, Kernel, Op, Shape
 from .conv import bias_or_zeros, float_args, float_clamp, is_8bit, is_float, quantized_args, rows, window
 from .delegate import biased, channelwise, computes, requantizable, same_type, shaped, stored
 from .gemm import Product, conv_gemm
+from .gemm_hybrid import conv_hybrid
 from .gemm_int import conv_gemm_int
 from .gemm_int16 import conv_gemm_int16
 from .hybrid import depthwise_definitions
@@ -49,6 +50,7 @@ from .numerics import (
 )
 from .windows import depthwise_float
 from .windows_8bit import depthwise_8bit
+from .windows_hybrid import depthwise_hybrid, multiple_form
 from .windows_int16 import depthwise_int16
 from .windows_wide import depthwise_large
 
@@ -219,6 +221,8 @@ DEPTHWISE_CONV_2D = Op(
     infer=infer,
     kernels=(
         depthwise_float(is_float),
+        depthwise_hybrid,
+        conv_hybrid("depthwise", product, multiple_form, float_clamp),
         depthwise_8bit(is_8bit),
         depthwise_large(is_float, is_8bit),
         conv_gemm("depthwise", product, is_multiple_float, float_clamp),

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..machine import microkernel
+from .gemm_hybrid import result
 from .gemm_i8 import dot4
 from .tails import TAILS
 
@@ -58,18 +59,19 @@ def _pointers(code: Code, rows: Value, first: Value, dilation: Value, width: Val
 
 
 def depthwise_f32(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, fused: bool, late: bool,
-                  order: str) -> Callable[..., Any]:
+                  order: str, tail: str = "") -> Callable[..., Any]:
     """The group as a microkernel of (rows, first, dilation, width, channels, outside, w, bias, y, lo, hi).
 
-    late: the bias comes last.
+    late: the bias comes last. tail: the way out of hybrid sums, with the scales of the channels behind the biases and, as the
+    last parameter, that of the image.
 
     rows: address of int64 [KH]; first: the group's first input column; w: float32 [KH, KW, channels]; y: the first pixel.
     """
     columns = columns_of(kw, sw, dilated, px)
 
-    @microkernel(*["int64"] * 9, "float32", "float32")
+    @microkernel(*["int64"] * 9, "float32", "float32", *["float32"] * bool(tail))
     def group(code: Code, rows: Value, first: Value, dilation: Value, width: Value, channels: Value, outside: Value, w: Value,
-              bias: Value, y: Value, lo: Value, hi: Value) -> None:
+              bias: Value, y: Value, lo: Value, hi: Value, *scale: Value) -> None:
         kind, line = code.vector(code.F32, lanes), channels * 4
         cell = _pointers(code, rows, first, dilation, width, line, outside, kh, columns)
         least, most = code.splat(lo, kind), code.splat(hi, kind)
@@ -89,7 +91,11 @@ def depthwise_f32(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int,
                     weight = load(w + line * (r * kw + q) + offset)
                     acc[p] = code.fma(x, weight, acc[p]) if fused else acc[p] + x * weight
             for p in range(px):
-                value = code.least(most, code.most(least, acc[p] + start if late else acc[p]))
+                value = acc[p] + start if late else acc[p]
+                if tail:
+                    value = scaled(code, tail if mask is not None or tail != "grouped" else "weight_first", acc[p],
+                                   code.splat(scale[0], kind), load(bias + line + offset), start, channels)
+                value = code.least(most, code.most(least, value))
                 if mask is None:
                     code.store(value, y + line * p + offset)
                 else:
@@ -102,6 +108,17 @@ def depthwise_f32(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int,
             channels_at((channels - rest) * 4, code.first(rest, lanes))
 
     return group
+
+
+def scaled(code: Code, tail: str, acc: Value, scale: Value, w_scale: Value, bias: Value, channels: Value) -> Value:
+    """From hybrid sums to results; `grouped`: by the weights' scale first in whole groups of four channels, by the image's
+    first in those left over, which lie in the last vector."""
+    if tail != "grouped":
+        return result(code, tail, acc, scale, w_scale, bias)
+    lanes = acc.kind.count
+    whole, rest = (result(code, name, acc, scale, w_scale, bias) for name in ("weight_first", "row_first"))
+    last = channels - (channels / lanes) * lanes
+    return code.select(code.first(last / 4 * 4, lanes), whole, rest)
 
 
 def lane_order(lanes: int) -> list[int]:

@@ -96,3 +96,40 @@ def quantize_row(way: str, lanes: int) -> Callable[..., Any]:
                 span(whole, n, True)
 
     return run
+
+
+@cache
+def step_row(lanes: int) -> Callable[..., Any]:
+    """n floats to what the bytes of the way `asymmetric` would be without their zero point, as floats: a microkernel of (x, q,
+    n, whole, zero, factor). zero: the zero point; whole: as above."""
+
+    @microkernel("int64", "int64", "int64", "int64", "int64", "float32")
+    def run(code: Code, x: Value, q: Value, n: Value, whole: Value, zero: Value, factor: Value) -> None:
+        kind, word = code.vector(code.F32, lanes), code.vector(code.I32, lanes)
+        by, half, sign = code.splat(factor, kind), code.constant(0.5, kind), code.constant(-(2**31), word)
+        lo, hi = (code.splat(code.convert(code.constant(end) - zero, code.F32), kind) for end in (-128, 127))
+
+        def steps(at: Value, exact: bool, mask: Value | None = None) -> Value:
+            v = (code.load(x + at * 4, kind) if mask is None else code.load_masked(x + at * 4, kind, mask)) * by
+            if exact:
+                v = code.call(f"llvm.round.v{lanes}f32", kind, v)
+            else:
+                away = v + code.cast((code.cast(v, word) & sign) | code.cast(half, word), kind)
+                v = code.call(f"llvm.trunc.v{lanes}f32", kind, away)
+            return code.least(hi, code.most(v, lo))
+
+        def span(first: Value, last: Value, exact: bool) -> None:
+            blocks = (last - first) / lanes
+            with code.loop(blocks) as i:
+                at = first + i * lanes
+                code.store(steps(at, exact), q + at * 4)
+            done = first + blocks * lanes
+            with code.when(code.less(done, last)):
+                mask = code.first(last - done, lanes)
+                code.store_masked(steps(done, exact, mask), q + done * 4, mask)
+
+        span(code.constant(0), whole, False)
+        with code.when(code.less(whole, n)):
+            span(whole, n, True)
+
+    return run

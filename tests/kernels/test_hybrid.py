@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.harness import NUMERICS, check, every_kernel
+from tests.harness import NUMERICS, check, compare, cut, every_kernel, models, operators
 from tests.kernels.images import bias, image, special
 from tests.kernels.test_gemm import forced as forced
 from tests.kernels.test_gemm import forgotten as forgotten
+from tests.kernels.test_gemm import needed
 from tinyinterp.kernels import gemm_hybrid_amx
 from tinyinterp.kernels.jit import DISABLED
 from tinyinterp.kernels.micro import cpu
-from tinyinterp.schema import Activation, Model, Padding, options
+from tinyinterp.schema import Activation, Model, Padding, TensorType, options
 from tinyinterp.schema.build import one_op, tensor
 from tinyinterp.schema.frozen import changed as replace
 
@@ -195,7 +196,7 @@ def sweep(nr: int, mr: int, mode: str = "default") -> None:
 
 @pytest.mark.skipif(DISABLED, reason="about machine code")
 @pytest.mark.parametrize("forced", TILES, indirect=True, ids=str)
-def test_tiles(forced: tuple[str, int, int]) -> None:  # noqa: F811
+def test_tiles(forced: tuple[str, int, int]) -> None:
     for mode in ("default", *(("reference", "builtin") if forced[2] < 4 else ())):
         sweep(*forced[1:], mode)
 
@@ -207,3 +208,36 @@ def test_amx_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     for k, mode in enumerate(NUMERICS):
         for mr, nr in ((1, 1), (5, 31), (16, 32), (17, 33), (33, 70)):
             sweep(nr + k, mr, mode)
+
+
+@pytest.mark.skipif(DISABLED, reason="about machine code")
+@pytest.mark.parametrize("level", ["amx", "avx512", "avx2"])
+def test_windows(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Depthwise: channels around a vector, several outputs for a channel, maps smaller than a group."""
+    monkeypatch.setenv("TINYINTERP_ISA", level)
+    cpu.level.cache_clear()
+    needed(level)
+    more = [((9, 9, c), (3, 3), 1, 1, 1, SAME) for c in (1, 15, 16, 19, 40)] + [((5, 1, 37), (3, 1), 1, 2, 1, SAME)]
+    for i, shape in enumerate(WINDOWS + more):
+        for k, mode in enumerate(NUMERICS):
+            batch = 1 + (i + k) % 2
+            expected = 1 + (shape[2] * shape[0][2] % 4 == 0 or mode == "reference" or shape[2] == 1)
+            model, x = depthwise(*shape, seed=i, batch=batch), values((batch, *shape[0]), i + k)
+            assert every_kernel(model, mode, x, threads=1 + i % 3) == expected
+    monkeypatch.undo()
+    cpu.level.cache_clear()
+
+
+@pytest.mark.skipif(not models(), reason="TINYINTERP_MODELS is not set")
+def test_real_operators() -> None:
+    """Those of the given models."""
+    found = 0
+    for code in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+        for path, i, whole in operators(code, 1000):
+            part = cut(whole, i).subgraphs[0]
+            x, w = (part.tensors[t] for t in part.operators[0].inputs[:2])
+            if (x.type, w.type) == (TensorType.FLOAT32, TensorType.INT8) and found < 30 and 1 < np.prod(x.shape) < 1e5:
+                for mode in NUMERICS:
+                    assert compare(cut(whole, i), mode, runs=1) == [], f"{path.name} operator {i}, {mode}"
+                found += 1
+    assert found >= 10
