@@ -15,13 +15,18 @@ Source: LiteRT tflite/kernels/gather.cc, internal/reference/gather.h; tflite/ker
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tinyinterp.schema import BuiltinOperator, TensorType
 
+from . import jit
+from .block_copy import block_copy
 from .contract import Arg, Call, Kernel, Op, Shape, Status
+from .machine import address
+from .micro.copy import copy_runs
 from .movement import (
     PLAIN,
     SIZED,
@@ -39,6 +44,7 @@ from .movement import (
 )
 
 GATHERED = (*PLAIN, TensorType.FLOAT16, TensorType.BOOL)
+SHORT = 16  # bytes that a plain loop copies as fast
 INDEX = int(Status.INDEX_OUT_OF_RANGE)
 
 
@@ -84,8 +90,30 @@ def gather(x: Any, at: Any, outer: int, size: int, inner: int, y: Any) -> int:
     return 0
 
 
+def gather_runs(x: Any, at: Any, outer: int, size: int, inner: int, y: Any) -> int:
+    """The same where what an index picks is a run of bytes worth a microkernel."""
+    for b in range(at.shape[0]):
+        for i in range(at.shape[1]):
+            if int(at[b, i]) < 0 or int(at[b, i]) >= size:
+                return status(INDEX, b * at.shape[1] + i)  # type: ignore[no-any-return]
+    to, run = address(y), inner * x.itemsize
+    for b in range(at.shape[0]):
+        for o in range(outer):
+            first = address(x) + (b * outer + o) * size * run
+            for i in range(at.shape[1]):
+                copy_runs(to, 0, first + int(at[b, i]) * run, 0, 1, run)
+                to += run
+    return 0
+
+
 def gatherable(call: Call) -> bool:
     return of_types(GATHERED)(call) and call.input(1).type in (TensorType.INT16, TensorType.INT32, TensorType.INT64)
+
+
+def picks_runs(call: Call) -> bool:
+    axis, _ = axes(call)
+    run = math.prod(call.input(0).shape[axis + 1 :]) * call.input(0).dtype.itemsize
+    return gatherable(call) and not jit.DISABLED and run >= SHORT
 
 
 def strings_args(call: Call, params: None) -> tuple[Arg, ...]:
@@ -134,11 +162,13 @@ def tile_rows(call: Call) -> int:
 # -------------------------------------------------------------------------------------------------------------- op
 GATHER = Op(
     BuiltinOperator.GATHER, (2, 2), (1, 1), (*names(GATHERED), "string"), gathered,
-    (Kernel("gather", gather, gather_args, when=gatherable),
+    (Kernel("gather_runs", gather_runs, gather_args, when=picks_runs),
+     Kernel("gather", gather, gather_args, when=gatherable),
      Kernel("gather_strings", gather_strings, strings_args, when=of_types((TensorType.STRING,)), host=True)),
     "LiteRT tflite/kernels/gather.cc, internal/reference/gather.h")
 
 TILE = Op(
     BuiltinOperator.TILE, (2, 2), (1, 1), names(SIZED), tiled,
-    (Kernel("tile", strided_copy, tile_args, when=of_types(SIZED), split=tile_rows),),
+    (block_copy("tile", of_types(SIZED), tile_steps),
+     Kernel("tile", strided_copy, tile_args, when=of_types(SIZED), split=tile_rows),),
     "LiteRT tflite/kernels/tile.cc", prepare=tile_steps)

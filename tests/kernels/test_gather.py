@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from tests.harness import check, cut, operators, ours
+from tests.harness import check, cut, every_kernel, operators, ours
 from tinyinterp.errors import ArenaError, ShapeError, UnsupportedOpError, ValueDependentError
+from tinyinterp.kernels.jit import DISABLED
 from tinyinterp.schema import Model, options
 from tinyinterp.schema.build import one_op, tensor
 
@@ -49,6 +50,18 @@ def test_gather(dtype: str, index: str) -> None:
         negative = rng.random() < 0.5
         given = batch - len(at) if negative and 0 < batch < len(at) else batch
         check(gather(shape, at, axis - rank if negative else axis, given, dtype, index), inputs={1: value}, runs=1)
+
+
+@pytest.mark.skipif(DISABLED, reason="about machine code")
+def test_runs() -> None:
+    """What an index picks, and what is repeated, by whole runs; an index out of range is found as early."""
+    rng = np.random.default_rng(12)
+    for inner in (16, 17, 63, 64, 200, 5000):
+        x, at = rng.integers(-128, 128, (2, 3, 9, inner)), rng.integers(0, 9, (2, 7))
+        assert every_kernel(gather([2, 3, 9, inner], [2, 7], 2, 1, "int8"), "default", x, at) == 2
+        assert every_kernel(tile([3, 1, inner], [2, 5, 3], "int8"), "default", x[0, :, :1]) == 2
+    with pytest.raises(ValueDependentError, match="index out of range at element 1"):
+        ours(gather([3, 20], [2]), np.zeros((3, 20)), [0, 3])
 
 
 def test_empty_gather() -> None:
