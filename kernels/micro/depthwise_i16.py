@@ -26,13 +26,13 @@ def channel_order(lanes: int) -> list[int]:
     return [8 * (e // 4) + 4 * v + e % 4 for v in (0, 1) for e in range(lanes)]
 
 
-def depthwise_i16(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, level: str, wide: bool,
-                  few: bool) -> Callable[..., Any]:
+def depthwise_i16(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, level: str,
+                  wide: bool) -> Callable[..., Any]:
     """The group as a microkernel of (rows, first, dilation, width, channels, outside, starts, chunks, w, bias, multiplier,
     shift, y, lo, hi).
 
-    Channels go in chunks of 2 * lanes, which may overlap; few: there are fewer, in one chunk. starts: address of int64, the
-    first channel of every chunk. For every chunk, w: [ceil(KH / 2), KW, 2 * lanes, 2] int16, bias (wide: int64), multiplier,
+    Channels, 2 * lanes at least, go in chunks of that many, which may overlap. starts: address of int64, the first channel of
+    every chunk. For every chunk, w: [ceil(KH / 2), KW, 2 * lanes, 2] int16, bias (wide: int64), multiplier,
     shift [2 * lanes]. wide: sums with the bias do not fit 32 bits.
     """
     columns, pairs, chunk_size = columns_of(kw, sw, dilated, px), -(-kh // 2), 2 * lanes
@@ -47,8 +47,7 @@ def depthwise_i16(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int,
         with code.loop(chunks) as index:
             offset, each = code.load(starts + index * 8, code.I64) * 2, index * chunk_size
             own = w + each * (pairs * kw * 4)
-            both = [[code.constant(0, kind) if wide else code.load(bias + each * 4 + 4 * lanes * v, kind) for v in (0, 1)]
-                    for _ in range(px)]
+            both = [started(code, kind, each, bias, wide) for _ in range(px)]
             for c, column in enumerate(columns):
                 for pair in range(pairs):
                     a, b = (code.load(cell[r][c] + offset, words) if r < kh else nothing for r in (2 * pair, 2 * pair + 1))
@@ -56,25 +55,74 @@ def depthwise_i16(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int,
                     for p, q in users_of(column, kw, sw, dilated, px):
                         at = own + (pair * kw + q) * chunk_size * 4
                         both[p] = [dot2(code, both[p][v], x[v], code.load(at + 4 * lanes * v, kind), level) for v in (0, 1)]
-            m_of, s_of = ([code.load(values + each * 4 + 4 * lanes * v, kind) for v in (0, 1)] for values in (multiplier, shift))
-            long = code.vector(code.I64, lanes // 2)
-            more = [bias_of(code, bias + each * 8 + 8 * lanes * v, long) for v in (0, 1)] if wide else []
-
-            def finish(acc: Value, v: int) -> Value:
-                if not wide:
-                    return half_up(code, acc, m_of[v], s_of[v])
-                even, odd = (half + b for half, b in zip(even_and_odd(code, acc), more[v]))
-                return half_up_wide(code, even, odd, m_of[v], s_of[v])
-
+            back = way_back(code, kind, each, bias, multiplier, shift, wide)
             for p in range(px):
-                done = joined(code, [finish(acc, v) for v, acc in enumerate(both[p])], ends, level)
-                target = y + channels * (2 * p) + offset
-                if few:
-                    code.store_masked(done, target, code.first(channels, chunk_size))
-                else:
-                    code.store(done, target)
+                done = joined(code, back(both[p]), ends, level)
+                code.store(done, y + channels * (2 * p) + offset)
 
     return group
+
+
+def depthwise_flat_i16(kh: int, kw: int, lanes: int, level: str, wide: bool) -> Callable[..., Any]:
+    """One output row, whatever the channels, as a microkernel of (rows, columns, starts, phases, period, length, w, bias,
+    multiplier, shift, y, lo, hi): element i of it needs the elements at i + a column's distance of the rows.
+
+    rows: address of int64 [KH]; columns: of int64 [KW], distances in bytes. A period of elements is cut into chunks of
+    2 * lanes with weights of their own. starts: address of int64 [phases, 2], where in a period a chunk starts and how many
+    periods have it; length: elements of the row; w, bias, multiplier, shift as in `depthwise_i16`, [phases] of them.
+    """
+    pairs, chunk_size = -(-kh // 2), 2 * lanes
+
+    @microkernel(*["int64"] * 13)
+    def row_of(code: Code, rows: Value, columns: Value, starts: Value, phases: Value, period: Value, length: Value, w: Value,
+               bias: Value, multiplier: Value, shift: Value, y: Value, lo: Value, hi: Value) -> None:
+        kind, words = code.vector(code.I32, lanes), code.vector(code.I16, chunk_size)
+        nothing, ends = code.constant(0, words), [code.splat(code.convert(c, code.I32), kind) for c in (lo, hi)]
+        base = [code.load(rows + 8 * p, code.I64) for p in range(kh)]
+        column = [code.load(columns + 8 * q, code.I64) for q in range(kw)]
+        with code.loop(phases) as phase:
+            start, each = code.load(starts + phase * 16, code.I64), phase * chunk_size
+            own = w + each * (pairs * kw * 4)
+            back = way_back(code, kind, each, bias, multiplier, shift, wide)
+            with code.loop(code.load(starts + (phase * 16 + 8), code.I64)) as turn:
+                at = start + turn * period
+                both = started(code, kind, each, bias, wide)
+                for q in range(kw):
+                    here = column[q] + at * 2
+                    for pair in range(pairs):
+                        a, b = (code.load(base[r] + here, words) if r < kh else nothing for r in (2 * pair, 2 * pair + 1))
+                        for v, high in enumerate((False, True)):
+                            weight = code.load(own + ((pair * kw + q) * chunk_size * 4 + 4 * lanes * v), kind)
+                            both[v] = dot2(code, both[v], code.cast(_unpack(code, a, b, high, 2), kind), weight, level)
+                done, target, left = joined(code, back(both), ends, level), y + at * 2, length - at
+                with code.either(code.less(left, code.constant(chunk_size))) as (part, full):
+                    with part:
+                        code.store_masked(done, target, code.first(left, chunk_size))
+                    with full:
+                        code.store(done, target)
+
+    return row_of
+
+
+def started(code: Code, kind: Any, each: Value, bias: Value, wide: bool) -> list[Value]:
+    """The sums of a chunk's two vectors before the first product."""
+    return [code.constant(0, kind) if wide else code.load(bias + each * 4 + 4 * kind.count * v, kind) for v in (0, 1)]
+
+
+def way_back(code: Code, kind: Any, each: Value, bias: Value, multiplier: Value, shift: Value,
+             wide: bool) -> Callable[[list[Value]], list[Value]]:
+    """From a chunk's sums to its results."""
+    lanes, long = kind.count, code.vector(code.I64, kind.count // 2)
+    m_of, s_of = ([code.load(values + each * 4 + 4 * lanes * v, kind) for v in (0, 1)] for values in (multiplier, shift))
+    more = [bias_of(code, bias + each * 8 + 8 * lanes * v, long) for v in (0, 1)] if wide else []
+
+    def finish(acc: Value, v: int) -> Value:
+        if not wide:
+            return half_up(code, acc, m_of[v], s_of[v])
+        even, odd = (half + b for half, b in zip(even_and_odd(code, acc), more[v]))
+        return half_up_wide(code, even, odd, m_of[v], s_of[v])
+
+    return lambda both: [finish(acc, v) for v, acc in enumerate(both)]
 
 
 def joined(code: Code, two: list[Value], ends: list[Value], level: str) -> Value:

@@ -1,7 +1,7 @@
-"""The elementwise ops of int16 on vectors, with the bits of their definitions. Zero points are 0; a formula takes vectors of
-int32 and p, whose last two numbers limit the answer.
+"""The elementwise ops of int16 on vectors, with the bits of their definitions.
 
-`halves_away`'s shifts are at most 30, so that no half is added to 2**31 or more.
+Zero points are 0. A formula takes vectors of int32 and p, whose last two numbers limit the answer. The shifts of
+`halves_away` are at most 30, so that no sum with a half leaves 32 bits.
 """
 
 from __future__ import annotations

@@ -50,7 +50,20 @@ def test_windows(level: str) -> None:
             assert every_kernel(model, "reference", rng.integers(-32768, 32768, (2, *x)).astype(np.int16), threads=1 + i % 2) > 1
 
 
+def test_flat_rows(level: str) -> None:
+    """Strides with and without dilation, several outputs for each channel, rows shorter than a vector, strides past the
+    window, several images."""
+    rng = np.random.default_rng(2)
+    for i, (window, stride, dilation, padding) in enumerate((
+            ((3, 3), 2, 1, SAME), ((3, 3), 1, 3, VALID), ((2, 3), 2, 2, SAME), ((2, 2), 3, 1, VALID), ((5, 1), 2, 1, SAME))):
+        for x, multiple in (((9, 12, 1), 1), ((10, 11, 3), 1), ((11, 9, 6), 1), ((8, 17, 7), 1), ((9, 10, 1), 8), ((9, 9, 3), 5),
+                            ((7, 8, 16), 2)):
+            model = depthwise(x, multiple, window, stride, dilation, padding, seed=i, batch=3, most=300000 if i % 2 else 2**40)
+            assert every_kernel(model, "default", rng.integers(-32768, 32768, (3, *x)).astype(np.int16), threads=1 + i % 3) > 1
+
+
 def test_extremes(level: str) -> None:
     for scale in (1e-6, 0.001, 300.0):
-        model = depthwise((8, 9, 20), 1, (7, 7), out_scale=scale)
-        assert every_kernel(model, "default", extremes((2, 8, 9, 20))) > 1
+        for channels in (20, 40):
+            model = depthwise((8, 9, channels), 1, (7, 7), out_scale=scale)
+            assert every_kernel(model, "default", extremes((2, 8, 9, channels))) > 1
