@@ -47,6 +47,7 @@ from .numerics import (
 )
 from .product import block_of, order_of, sum_of_products
 from .transpose_gemm import transpose_8bit, transpose_float
+from .transpose_hybrid import transpose_hybrid
 from .transpose_int16 import transpose_int16
 
 
@@ -264,6 +265,7 @@ TRANSPOSE_CONV = Op(
     kernels=(
         transpose_float(is_float, float_args),
         transpose_8bit(is_8bit, quantized_args),
+        transpose_hybrid(geometry),
         transpose_int16(_INT16_WIDE, _INT16_NARROW, quantized_args),
         Kernel("transpose_conv_float32_delegate", transpose_conv_float_delegate, float_args, frozenset({DELEGATE}), is_float,
                rows),

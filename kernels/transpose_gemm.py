@@ -78,14 +78,14 @@ def table_of(phases: Sequence[Phase], mr: int, passes: int, weights: Sequence[in
     return made
 
 
-def band(call: Call, made: Plan, mr: int, itemsize: int) -> tuple[Scratch, int]:
-    """Memory for the padded rows of a block, and the tiles of a block."""
+def band(call: Call, made: Plan, mr: int, itemsize: int, always: bool = False) -> tuple[Scratch, int]:
+    """Memory for the padded rows of a block, and the tiles of a block. always: even without padding."""
     c = call.input(2).shape[3]
     deepest = max(max(phase.runs.size for phase in made.phases) * c * itemsize, 1)
     most = max(BLOCK // (mr * deepest), 1)
-    if not made.columns:
+    if not made.columns and not always:
         return Scratch(np.dtype(np.uint8), (0, 0)), most
-    line = made.columns * c
+    line = (made.columns or call.input(2).shape[2]) * c
     ends = [(phase.x_rows[::mr] // line, phase.x_rows[mr - 1 :: mr] // line + made.edges[3]) for phase in made.phases]
 
     def rows(tiles: int) -> int:

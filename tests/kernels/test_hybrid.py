@@ -213,7 +213,8 @@ def test_amx_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(DISABLED, reason="about machine code")
 @pytest.mark.parametrize("level", ["amx", "avx512", "avx2"])
 def test_windows(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Depthwise: channels around a vector, several outputs for a channel, maps smaller than a group."""
+    """Depthwise: channels around a vector, several outputs for a channel, maps smaller than a group. Transposed: phases with
+    and without taps or padding."""
     monkeypatch.setenv("TINYINTERP_ISA", level)
     cpu.level.cache_clear()
     needed(level)
@@ -224,6 +225,11 @@ def test_windows(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
             expected = 1 + (shape[2] * shape[0][2] % 4 == 0 or mode == "reference" or shape[2] == 1)
             model, x = depthwise(*shape, seed=i, batch=batch), values((batch, *shape[0]), i + k)
             assert every_kernel(model, mode, x, threads=1 + i % 3) == expected
+    others = [((8, 8, 32), (32, 2, 2), 2, SAME), ((5, 6, 70), (33, 3, 3), 2, SAME), ((5, 6, 7), (20, 5, 4), 2, VALID)]
+    for i, (size, *rest) in enumerate(TRANSPOSED + others):
+        for batch in (1, 2):
+            model = transpose_conv(size, *rest, seed=i, batch=batch)
+            assert every_kernel(model, "default", values((batch, *size), i), threads=1 + i % 3) == 1 + (i != 3)  # refused
     monkeypatch.undo()
     cpu.level.cache_clear()
 
