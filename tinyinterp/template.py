@@ -52,13 +52,14 @@ class Template(Weak):
 
     @property
     def runs(self) -> list[tuple[int, int]]:
-        """The stretches of native steps between those in Python: [(first, one past the last)]."""
+        """The stretches of native steps between those in Python: [(first, one past the last)]; an empty one when there are no
+        steps at all, which is quicker to run than to ask about."""
         found, start = [], 0
         for i in [*self.hosts, len(self.symbols)]:
             if i > start:
                 found.append((start, i))
             start = i + 1
-        return found
+        return found if self.symbols else [(0, 0)]
 
 
 def assemble(plan: Plan, outside: Mapping[int, int], keep: frozenset[int], preserve: bool) -> Template:
