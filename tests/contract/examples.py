@@ -19,6 +19,7 @@ from tests.kernels import (
     test_detection,
     test_fully_connected,
     test_gather,
+    test_hybrid,
     test_int16,
     test_l2_normalization,
     test_pad,
@@ -108,6 +109,8 @@ def _conv() -> Iterator[Model]:
     yield test_conv.conv("float32", (4, 4, 3), (5, 2, 2), fed="wb")
     yield test_int16.conv((6, 5, 19), (61, 3, 3), stride=2, act=RELU6)
     yield test_int16.conv((5, 7, 64), (48, 1, 1), bits=32, sums=32)
+    yield test_hybrid.conv((6, 5, 19), (61, 3, 3), stride=2, act=RELU6, per_channel=True)
+    yield test_hybrid.conv((5, 7, 64), (48, 1, 1))
 
 
 def _depthwise() -> Iterator[Model]:
@@ -119,6 +122,8 @@ def _depthwise() -> Iterator[Model]:
     yield test_int16.depthwise((7, 6, 40), 1, (3, 3), act=RELU6)
     yield test_int16.depthwise((9, 8, 19), 1, (3, 3), 2, padding=VALID)
     yield test_int16.depthwise((5, 5, 5), 2, (2, 3), dilation=2)
+    yield test_hybrid.depthwise((7, 6, 40), (3, 3), act=RELU6)
+    yield test_hybrid.depthwise((9, 8, 6), (3, 3), 2, stride=2)
 
 
 def _fully_connected() -> Iterator[Model]:
@@ -129,12 +134,15 @@ def _fully_connected() -> Iterator[Model]:
         yield test_fully_connected.fully_connected(dtype, (2, 9), 5, fed="w")
     yield test_int16.fully_connected((3, 70), 37)
     yield test_int16.fully_connected((1, 64), 64, act=RELU6, bits=None)
+    yield test_hybrid.fully_connected((3, 70), 37, per_channel=True)
+    yield test_hybrid.fully_connected((1, 64), 64, act=RELU6, asymmetric=True)
 
 
 def _transpose_conv() -> Iterator[Model]:
     for dtype in (*WINDOWS, "int16"):
         yield test_transpose_conv.transpose_conv(dtype, (3, 4, 5), (3, 3, 3), (2, 2), SAME, (6, 7))
         yield test_transpose_conv.transpose_conv(dtype, (2, 5, 8), (16, 2, 2), (2, 2), VALID, (4, 10), fed="s", biased=False)
+    yield test_hybrid.transpose_conv((3, 4, 5), (9, 3, 3), 2, SAME)
 
 
 def _pools(name: str) -> Iterator[Model]:
