@@ -96,22 +96,35 @@ def depthwise_flat(height: int, kw: int, users: Sequence[Sequence[int]], lanes: 
 
 def spread_pixels(flip: int) -> Callable[..., Any]:
     """The microkernel of (target, source, step, count, size) that puts `count` pixels of `size` <= 64 bytes, `step` apart,
-    beside each other, each byte ^ flip. The room of one more pixel behind them may be overwritten."""
+    beside each other, each byte ^ flip. There is one more behind them, whose room may be overwritten."""
 
     @microkernel(*["int64"] * 5)
     def spread(code: Code, target: Value, source: Value, step: Value, count: Value, size: Value) -> None:
+        def turned(value: Value) -> Value:
+            return value ^ code.constant(flip, value.kind) if flip else value
+
         def by(pieces: tuple[int, ...]) -> None:
-            kind = code.vector(code.I8, pieces[0])
+            piece = pieces[0]
+            kind = code.vector(code.I8, piece)
 
             def move() -> None:
-                with code.loop(count) as i:
-                    value = code.load(source + i * step, kind)
-                    code.store(value ^ code.constant(flip, kind) if flip else value, target + i * size)
+                first = code.constant(0)
+                if 4 <= piece <= 32:  # every second pixel, a whole vector of them
+                    line, words = code.vector(code.I8, 64), code.vector(code.I32, 16)
+                    these = [k for k in range(32) if k * 4 // piece % 2 == 0]
+                    second = code.same(size, code.constant(piece)) & code.same(step, code.constant(2 * piece))
+                    blocks = code.select(second, count / (64 // piece), first)
+                    with code.loop(blocks) as i:
+                        low, high = (code.load(source + i * 128 + 64 * k, words) for k in (0, 1))
+                        code.store(turned(code.cast(code.shuffle(low, high, these), line)), target + i * 64)
+                    first = blocks * (64 // piece)
+                with code.loop(count - first) as i:
+                    code.store(turned(code.load(source + (first + i) * step, kind)), target + (first + i) * size)
 
             if len(pieces) == 1:
                 move()
                 return
-            with code.either(code.less(code.constant(pieces[0]), size)) as (more, enough):
+            with code.either(code.less(code.constant(piece), size)) as (more, enough):
                 with more:
                     by(pieces[1:])
                 with enough:

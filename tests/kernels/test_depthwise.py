@@ -144,6 +144,16 @@ def test_windows_of_one_column(dtype: str) -> None:
             assert every_kernel(model, mode, rng.integers(*RANGE[dtype], (1 + c % 2, height, width, c)), threads=1 + c % 2) > 1
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_every_second_pixel(dtype: str) -> None:
+    """Of pixels that divide a vector whole vectors are copied apart, up to the last pixel of a row."""
+    rng = np.random.default_rng(8)
+    for c in (4, 8, 16, 24):
+        for width, pad in ((75, SAME), (64, VALID)):
+            model = depthwise(dtype, (5, width, c), 1, (3, 3), 2, 1, pad, seed=c, out_scale=0.05, batch=1)
+            assert every_kernel(model, "default", rng.integers(*RANGE[dtype], (1, 5, width, c))) > 1
+
+
 # x [H, W], window, stride, dilation, padding, numerics, zero point of uint8 weights (128: each fits a byte)
 NARROW = [((7, 9), (3, 3), 1, 1, SAME, "default", 128), ((9, 8), (3, 3), 2, 1, SAME, "reference", 128),
           ((11, 13), (3, 3), 1, 2, VALID, "builtin", 110), ((6, 1), (3, 3), 2, 1, SAME, "reference", 128),
