@@ -41,9 +41,9 @@ def same_type(*operands: Operand) -> bool:
     return len({o.type for o in operands}) == 1
 
 
-def multiplied(x: Operand, w: Operand, y: Operand) -> bool:
-    """All of one type; or float32 by int8: x is quantized on the run."""
-    return same_type(x, w, y) or (x.type == y.type == TensorType.FLOAT32 and w.type == TensorType.INT8)
+def multiplied(x: Operand, w: Operand, y: Operand, *narrow: TensorType) -> bool:
+    """All of one type; or float32 by int8, or by one of the types in `narrow`: x is quantized on the run."""
+    return same_type(x, w, y) or (x.type == y.type == TensorType.FLOAT32 and w.type in (TensorType.INT8, *narrow))
 
 
 def ratio_within(x: Operand, y: Operand, least: float, most: float) -> bool:
@@ -61,13 +61,13 @@ def product_ratio_within(a: Operand, b: Operand, y: Operand, least: float, most:
 
 
 def channelwise(w: Operand, axis: int, channels: int) -> bool:
-    """Weights of a convolution: float32; int8 with one zero-point-free scale, or one for each channel along `axis`;
+    """Weights of a convolution: float32; int8 or int4 with one zero-point-free scale, or one for each channel along `axis`;
     uint8 with one scale."""
     if w.type == TensorType.FLOAT32:
         return True
     if w.type == TensorType.UINT8:
         return per_tensor(w)
-    if w.type != TensorType.INT8 or not w.quantized:
+    if w.type not in (TensorType.INT8, TensorType.INT4) or not w.quantized:
         return False
     scales = len(w.quantization.scale)
     zero = not w.quantization.zero_point.any()

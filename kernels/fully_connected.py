@@ -175,7 +175,8 @@ def is_8bit(call: Call) -> bool:
 
 def delegated(call: Call) -> bool:
     x, w, bias = call.input(0), call.input(1), call.optional(2)
-    return (computes(x, call.output) and multiplied(x, w, call.output) and shaped(w, 2, 2) and stored(w)
+    return (computes(x, call.output) and multiplied(x, w, call.output, *[TensorType.INT4] * (w.shape[1] % 2 == 0))
+            and shaped(w, 2, 2) and stored(w)
             and channelwise(w, 0, w.shape[0]) and (bias is None or biased(bias)) and requantizable(x, w, call.output))
 
 
@@ -205,7 +206,7 @@ FULLY_CONNECTED = Op(
     inputs=(2, 3),
     outputs=(1, 1),
     optional=frozenset({2}),
-    types=("float32", "int8", "uint8", "int16*int8", "float32*int8"),
+    types=("float32", "int8", "uint8", "int16*int8", "float32*int8", "float32*int4"),
     infer=infer,
     kernels=(
         conv_gemm("fully_connected", product, is_gemm, float_clamp),

@@ -20,7 +20,7 @@ from .contract import Arg, Call, Kernel, Maker, Scratch
 from .dynamic import PARAMS
 from .gemm import BLOCK, Product
 from .gemm_int import LANES, best_tile, pack_quads, panels_of
-from .hybrid import Form, floats
+from .hybrid import Form, floats, matrix_of
 from .machine import address, fill_bytes, inline
 from .micro.gemm_hybrid import gemm_hybrid
 from .micro.quantize_rows import limits_of, quantize_row
@@ -132,7 +132,7 @@ def matrix(call: Call) -> Product:
     assert w.known is not None
     units, depth = w.shape[0], w.size // w.shape[0]
     m = x.size // depth
-    return Product(x.view(1, m, 1, depth), (1, m, 1, depth), w.known.reshape(units, 1, 1, depth), floats(call, 2, units),
+    return Product(x.view(1, m, 1, depth), (1, m, 1, depth), matrix_of(w).reshape(units, 1, 1, depth), floats(call, 2, units),
                    (1, 1, 1, 1, 0, 0), y.view(1, m, 1, units), (1, m, 1, units))
 
 

@@ -31,7 +31,7 @@ from .dynamic import QUANTIZERS
 from .machine import f32, fma, inline
 from .numerics import BOUNDS, channel_scales, clamp, float_range, wrap32
 
-FLOAT, INT8 = TensorType.FLOAT32, TensorType.INT8
+FLOAT, INT8, INT4 = TensorType.FLOAT32, TensorType.INT8, TensorType.INT4
 
 
 # ------------------------------------------------------------------------------------------------- from sums back to floats
@@ -65,9 +65,22 @@ TAILS = {"fused": fused, "together": together, "from_zero": from_zero, "weight_f
 
 # ---------------------------------------------------------------------------------------- settled before the first run
 def is_hybrid(call: Call, first: int = 0) -> bool:
-    """float32 by int8, with a float32 bias or none. first: which input x is; w and bias come after it, or before and after."""
+    """float32 by int8, with a float32 bias or none. first: which input x is; w and bias come after it, or before and after.
+    FULLY_CONNECTED takes stored int4, too."""
     x, w, bias = call.input(first), call.input(1), call.optional(3 if first else 2)
-    return x.type == call.output.type == FLOAT and w.type == INT8 and w.quantized and (bias is None or bias.type == FLOAT)
+    if not (w.type == INT8 or (w.type == INT4 and len(w.shape) == 2 and w.known is not None)):
+        return False
+    return x.type == call.output.type == FLOAT and w.quantized and (bias is None or bias.type == FLOAT)
+
+
+def matrix_of(w: Operand) -> Any:
+    """Weights as [O, K]; int4, two in a byte, as int8."""
+    units, depth = w.shape[0], w.size // w.shape[0]
+    if w.type == INT8:
+        return w.view(units, depth)
+    assert w.known is not None
+    halves = w.known.reshape(-1).view(np.int8)
+    return np.stack([(halves << 4) >> 4, halves >> 4], axis=1).reshape(-1)[: w.size].reshape(units, depth)
 
 
 def floats(call: Call, i: int, count: int) -> Any:
@@ -146,7 +159,7 @@ def row_args(call: Call, params: None) -> tuple[Arg, ...]:
     units, depth = w.shape[0], w.size // w.shape[0]
     rows = x.size // depth
     ends = open_range(call) if len(w.shape) == 2 else float_range(call.options.fused_activation_function, call)
-    return (x.view(rows, depth), w.view(units, depth), channel_scales(w, units), floats(call, 2, units),
+    return (x.view(rows, depth), matrix_of(w), channel_scales(w, units), floats(call, 2, units),
             Scratch(np.dtype(np.int8), (depth,)), *ends, y.view(rows, units))
 
 
