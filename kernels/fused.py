@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .contract import Call
-from .gemm import Product
 from .numerics import quantized_range
 
 MARGIN = 2.0**-14  # of an acc: far more than what double arithmetic loses here
@@ -29,7 +28,7 @@ NARROW = 2.0**-10  # of an acc: where less is left for c, other slopes are tried
 SLOPES = np.array([0, -4, -3, -2, -1, 1, 2, 3, 4])[:, None] / 2**16  # of acc for each step of y
 MOVES, PLACES = np.arange(1, 129), np.arange(32)
 CHUNK = 64  # channels at a time: what they need stays in the cache
-RIGHT = 21  # the most bits that the definitions shift to the right here
+RIGHT = 30  # the most bits that the definitions shift to the right here
 FEW = 8  # pixels: with less there is not enough to gain
 REACH = 2**31  # sums and what is taken off them are below this
 
@@ -47,17 +46,12 @@ class Fused(NamedTuple):
         return call.numerics + "_fused" * self.tail.startswith("fused")
 
 
-def way_back(call: Call, p: Product, tail: str, scales: Callable[[Call], tuple[np.ndarray, np.ndarray]]) -> Fused:
-    """The fused numbers of a product with that tail where they exist and there are pixels enough, else the tail itself."""
-    multiplier, shift = scales(call)
+def way_back(call: Call, tail: str, multiplier: np.ndarray, shift: np.ndarray, pixels: int,
+             most: Callable[[], np.ndarray]) -> Fused:
+    """The fused numbers of a call with that tail where they exist and there are pixels enough, else the tail itself."""
     found = None
-    if p.pixels >= FEW:
-        bias = np.abs(p.bias.astype(np.int64))
-        most = int(p.w[0].size * 255 * 255 + bias.max(initial=0))
-        if most >= REACH // 2:
-            w = np.abs(p.w.reshape(p.w.shape[0], -1).astype(np.int64) - p.w_zero)
-            most = int((w.sum(axis=1) * 255 + bias).max())
-        found = fused(tail, multiplier, shift, most, call.output.zero_point,
+    if pixels >= FEW:
+        found = fused(tail, multiplier, shift, most(), call.output.zero_point,
                       *quantized_range(call.options.fused_activation_function, call))
     return found or Fused(tail, np.zeros(multiplier.size, np.int64), multiplier[None], shift[None])
 
@@ -75,41 +69,47 @@ def steps(tail: str, multiplier: np.ndarray, shift: np.ndarray, q: np.ndarray) -
     above = (q << right) - ((1 << right) >> 1)  # what the first rounding has to reach
     if tail == "reference":
         above = above + ((q <= 0) & (right > 0))
+    above = np.clip(above, -(2**31), 2**31)  # beyond that no sum comes
     return np.asarray(-(-((above << 31) - (1 << 30)) // m))
 
 
-def fused(tail: str, multiplier: np.ndarray, shift: np.ndarray, most: int, zero: int, lo: int, hi: int) -> Fused | None:
-    """The numbers for a tail of that name, or None. most: the greatest sum, with either sign."""
-    if tail not in ("reference", "builtin", "double") or most >= REACH or hi <= lo or not (multiplier > 0).all():
+def fused(tail: str, multiplier: np.ndarray, shift: np.ndarray, most: np.ndarray, zero: int, lo: int, hi: int) -> Fused | None:
+    """The numbers for a tail of that name, or None. most: [O], no sum is greater, with either sign."""
+    if tail not in ("reference", "builtin", "double") or hi <= lo:
         return None
     sigma = multiplier if tail == "double" else np.ldexp(multiplier.astype(np.float64), shift - 31)
-    if (sigma >= 1).any() or (sigma < 2.0**-RIGHT).any() or (shift > 0).any():
+    live = np.abs(sigma) * np.minimum(most, 2**31) >= 0.25  # the others give 0 whatever their sums
+    if (sigma[live] >= 1).any() or (sigma[live] < 2.0**-RIGHT).any() or (shift[live] > 0).any():
         return None
     q = np.arange(lo - zero + 1, hi - zero + 1)
     halves = [part for part in (q > 0, q <= 0) if part.any()]  # the reference rounds them apart
     for parts in [halves] if tail == "reference" else [[q == q], halves]:
-        found = [line(tail, multiplier[c : c + CHUNK], shift[c : c + CHUNK], sigma[c : c + CHUNK], [q[part] for part in parts])
-                 for c in range(0, sigma.size, CHUNK)]
-        if all(f is not None for f in found):
+        slope, whole, a0, n = np.zeros(live.size), np.zeros(live.size, np.int64), *np.zeros((2, live.size, len(parts)), np.int64)
+        left = np.flatnonzero(live)
+        for some in (left[c : c + CHUNK] for c in range(0, left.size, CHUNK)):
+            found = line(tail, multiplier[some], shift[some], sigma[some], most[some], [q[part] for part in parts])
+            if found is None:
+                break
+            slope[some], whole[some], a0[some], n[some] = found
+        else:
             break
     else:
         return None
-    slope, whole, a0, n = (np.concatenate(v) for v in zip(*found))
-    if most + np.abs(a0).max() >= REACH:
+    if (most + np.abs(a0).max(axis=1) >= REACH)[live].any():
         return None
     addend = 1.5 * 2.0**52 - whole + n[:, 0] + zero
     apart = np.stack([2**31 - a0[:, 0], a0[:, 0] - a0[:, -1], n[:, -1] - n[:, 0]]).astype(np.uint32).view(np.int32)
     return Fused("fused" if len(parts) == 1 else "fused_twice", 2**31 - a0[:, 0], np.stack([slope, addend]), apart)
 
 
-def line(tail: str, multiplier: np.ndarray, shift: np.ndarray, sigma: np.ndarray,
+def line(tail: str, multiplier: np.ndarray, shift: np.ndarray, sigma: np.ndarray, most: np.ndarray,
          parts: list[np.ndarray]) -> tuple[np.ndarray, ...] | None:
     """(factor [O], the whole part of what 2**52 + 2**31 is times it [O], a0 and n [O, parts]) for some channels."""
-    first = [(steps(tail, multiplier, shift, q), q) for q in parts]
+    first = [(np.where(np.abs(a) <= most[:, None] + 8, a, np.nan), q) for q in parts for a in [steps(tail, multiplier, shift, q)]]
     for more in (0.0, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 4.0):  # slopes near simple fractions leave some places out
-        slope, least, most = lines(first, 1 / (1 / sigma + more * 2.0**-19) if more else sigma)
+        slope, least, greatest = lines(first, 1 / (1 / sigma + more * 2.0**-19) if more else sigma)
         whole, fraction = by_power(slope)
-        found = placed(least, most, slope, fraction)
+        found = placed(least, greatest, slope, fraction)
         if found is not None:
             return (slope, whole, *found)
     return None
@@ -117,12 +117,12 @@ def line(tail: str, multiplier: np.ndarray, shift: np.ndarray, sigma: np.ndarray
 
 def lines(parts: list[tuple[np.ndarray, np.ndarray]], sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each channel the factor, [O], and for each part of its steps between which two numbers, [O, parts], a line of that
-    slope may lie to the right of its place. parts: (the least acc for each q, [O, n], q)."""
+    slope may lie to the right of its place. parts: (the least acc for each q, [O, n], NaN where no sum comes, q)."""
 
     def room(inverse: np.ndarray, of: Any) -> tuple[np.ndarray, np.ndarray]:
         above = [first[of] - (q - 0.5) * inverse[..., None] for first, q in parts]
-        return (np.stack([a.max(axis=-1) - 1 + MARGIN for a in above], axis=-1),
-                np.stack([a.min(axis=-1) - MARGIN for a in above], axis=-1))
+        return (np.stack([np.fmax(np.fmax.reduce(a, axis=-1), -1) - 1 + MARGIN for a in above], axis=-1),
+                np.stack([np.fmin(np.fmin.reduce(a, axis=-1), 1) - MARGIN for a in above], axis=-1))
 
     slope = sigma.copy()
     least, most = room(1 / slope, slice(None))

@@ -25,7 +25,7 @@ from . import jit
 from .contract import ROOM, Arg, Call, Kernel, Maker, Scratch
 from .fused import Fused, way_back
 from .gemm import Product, padded_rows
-from .gemm_int import best_tile, bounded, in_turns, known, orders, panels_of, split_weights, wrapped
+from .gemm_int import best_tile, bounded, greatest_sum, in_turns, known, orders, panels_of, split_weights, wrapped
 from .machine import address, copy_bytes
 from .micro.gemm_amx import FINISH, byte_finisher, finish, gemm_amx, lane_order, tiles_off, tiles_on
 from .numerics import quantized_range
@@ -177,7 +177,7 @@ def conv_amx(name: str, product: Callable[[Call], Product], fits: Callable[[Call
         if at.cycles(channels, depth) > best_tile(channels, p.pixels, depth, signed, "vnni")[2] or not bounded(call, p, scales):
             return None  # few pixels, few channels, or steps half empty: vpdpbusd is faster
         by_panel = pairs < 2 * call.threads and panels > pairs
-        way = way_back(call, p, tail, scales)
+        way = way_back(call, tail, *scales(call), p.pixels, lambda: greatest_sum(p))
 
         def args(call: Call, params: None) -> tuple[Arg, ...]:
             return tile_args(call, p, at, way, by_panel)

@@ -163,7 +163,7 @@ def conv_gemm_int(name: str, product: Callable[[Call], Product], fits: Callable[
         small = line * (reach + -(-mr // p.y_shape[2]) * p.window[0]) <= ROOM and panels * p.w[0].size >= 512
         copied = p.padded is not None or (signed and small)
         weights = p.w.reshape(p.w.shape[0], -1)
-        way = way_back(call, p, tails[call.numerics], scales)
+        way = way_back(call, tails[call.numerics], *scales(call), p.pixels, lambda: greatest_sum(p))
         order, numbers = orders(way.tail, nr, LANES[level])
 
         def args(call: Call, params: None) -> tuple[Arg, ...]:
@@ -187,6 +187,12 @@ def conv_gemm_int(name: str, product: Callable[[Call], Product], fits: Callable[
                       split=lambda call: panels if by_panel else tiles)
 
     return make
+
+
+def greatest_sum(p: Product) -> np.ndarray:
+    """[O]: no sum of 8-bit values is greater, with either sign."""
+    w = p.w.reshape(p.w.shape[0], -1).astype(np.int16) - np.int16(p.w_zero)
+    return np.asarray(np.abs(w).sum(axis=1, dtype=np.int64) * 255 + np.abs(p.bias.astype(np.int64)))
 
 
 def wrapped(sums: np.ndarray) -> np.ndarray:

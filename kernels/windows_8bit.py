@@ -19,13 +19,14 @@ import numpy as np
 from . import jit
 from .contract import BUILTIN, REFERENCE, Arg, Call, Kernel, Maker, Scratch
 from .conv import bias_or_zeros, window
+from .fused import Fused, way_back
 from .gemm_int import known, split_weights
 from .machine import address
 from .micro.depthwise import columns_of, depthwise_i8, lane_order
 from .numerics import product_scales, quantized_range
 from .windows import LANES, pixels
 from .windows_flat import flat, is_direct
-from .windows_packing import Form, Made, chunk_channels, requantization, weights, zero_of
+from .windows_packing import Form, Made, chunk_channels, greatest_sum, requantization, weights, zero_of
 from .windows_walk import is_walked, walked
 
 
@@ -70,12 +71,14 @@ def depthwise_8bit(is_8bit: Callable[[Call], bool]) -> Maker:
         low, high = split_weights(weights(call), zero_of(call))
         lo, hi = quantized_range(call.options.fused_activation_function, call)
         level = "vnni" if jit.level() == "amx" else jit.level()
-        form = Form(LANES[level], level == "vnni", tail, signed, high is not None, hi - lo == 255)
-        made = way_of(call, form)(call, form, low, high, (call.output.zero_point, lo, hi))
+        back = way_back(call, tail, *product_scales(call, call.input(0), call.input(1), channels),
+                        call.output.size // channels, lambda: greatest_sum(call))
+        form = Form(LANES[level], level == "vnni", back.tail, signed, high is not None, hi - lo == 255)
+        made = way_of(call, form)(call, form, low, high, (call.output.zero_point, lo, hi), back)
         if made is None:
             return None
         name, run, args, units = made
-        return Kernel(f"depthwise_{name}_{call.input(0).dtype}_{call.numerics}_{level}", run, args, split=lambda _: units)
+        return Kernel(f"depthwise_{name}_{call.input(0).dtype}_{back.named(call)}_{level}", run, args, split=lambda _: units)
 
     return make
 
@@ -96,7 +99,8 @@ def vectors(channels: int, wide: int) -> float:
     return channels // wide + (0.68 if 0 < channels % wide <= wide // 2 else float(channels % wide > 0))
 
 
-def grouped(call: Call, form: Form, low: np.ndarray, high: np.ndarray | None, ends: tuple[int, int, int]) -> Made:
+def grouped(call: Call, form: Form, low: np.ndarray, high: np.ndarray | None, ends: tuple[int, int, int],
+            back: Fused) -> Made:
     """For many channels and any window."""
     x, at, (kh, kw, channels) = call.input(0), window(call), low.shape
     dilated, (n, oh, ow, _) = at.dilation_w > 1, call.output.shape
@@ -111,7 +115,7 @@ def grouped(call: Call, form: Form, low: np.ndarray, high: np.ndarray | None, en
         if high is not None:
             packed += [np.stack([pack_window(v, take[single:]) for v in (low, high)], axis=1).reshape(-1)]
         outside = np.full(channels + 64, x.zero_point, x.dtype)
-        return (x.view(), outside, chunks[:, 0].copy(), single, np.concatenate(packed), *requantization(call, take),
+        return (x.view(), outside, chunks[:, 0].copy(), single, np.concatenate(packed), *requantization(call, back, take),
                 Scratch(np.dtype(np.int64), (kh,)), at.stride_h, at.stride_w, at.dilation_h, at.dilation_w, at.top, at.left,
                 *ends, call.output.view())
 

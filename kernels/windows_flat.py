@@ -19,6 +19,7 @@ import numpy as np
 
 from .contract import Arg, Call, Scratch
 from .conv import window
+from .fused import Fused
 from .machine import address, fill_bytes
 from .micro.copy import copy_runs, flip_runs
 from .micro.depthwise import lane_order
@@ -97,7 +98,8 @@ def is_direct(call: Call, form: Form) -> bool:
     return form.lanes == 16 and call.input(1).shape[2] == 1 and (call.options.stride_w == 1 or call.output.shape[2] == 1)
 
 
-def flat(call: Call, form: Form, low: np.ndarray, high: np.ndarray | None, ends: tuple[int, int, int]) -> Made | None:
+def flat(call: Call, form: Form, low: np.ndarray, high: np.ndarray | None, ends: tuple[int, int, int],
+         back: Fused) -> Made | None:
     """For few channels; None when a ring of rows would be out of proportion."""
     x, at, (n, oh, ow, channels), (kh, kw, _) = call.input(0), window(call), call.output.shape, low.shape
     sw, columns = at.stride_w, max((ow - 1) * at.stride_w + (kw - 1) * at.dilation_w + 1, at.left + x.shape[2])
@@ -120,7 +122,7 @@ def flat(call: Call, form: Form, low: np.ndarray, high: np.ndarray | None, ends:
         w = np.stack([pack_rows(v, under, take) for v in (low, high) if v is not None], axis=1)
         folded: tuple[Arg, ...] = (
             np.stack([starts, np.maximum(-(-(ow * channels - starts) // period), 0)], axis=1), period, w,
-            *requantization(call, take), at.stride_h, at.top)
+            *requantization(call, back, take), at.stride_h, at.top)
         if direct:
             outside = np.full(columns * channels, x.zero_point, x.dtype)
             return (x.view(), outside, Scratch(np.dtype(np.int64), (len(height),)), np.array(height, np.int64),

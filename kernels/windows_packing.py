@@ -13,8 +13,9 @@ import numpy as np
 
 from .contract import Arg, Call
 from .conv import bias_or_zeros
+from .fused import Fused
 from .gemm_int import wrapped
-from .numerics import product_scales
+from .micro.fused import number_order
 
 
 class Form(NamedTuple):
@@ -69,13 +70,27 @@ def chunk_channels(channels: int, wide: int) -> np.ndarray:
     return np.minimum(starts[:, None] + np.arange(wide), channels - 1)
 
 
-def requantization(call: Call, take: np.ndarray) -> Iterator[np.ndarray]:
-    """Bias, multipliers and shifts of the channels in `take`; the bias holds what x's zero point adds."""
-    x, w, channels = call.input(0), weights(call), call.output.shape[3]
+def requantization(call: Call, back: Fused, *takes: np.ndarray) -> Iterator[np.ndarray]:
+    """Bias, multipliers and shifts of the channels in each of `takes`, [n, four vectors]; the bias holds what x's zero point
+    adds."""
+    x, w = call.input(0), weights(call)
     total = w.sum(axis=(0, 1), dtype=np.int64) - zero_of(call) * w.shape[0] * w.shape[1]
-    bias = np.asarray(bias_or_zeros(call, channels, np.int32)).astype(np.int64)
-    bias -= (x.zero_point + 128 * (x.dtype == np.int8)) * total
-    return (v[take] for v in (wrapped(bias), *product_scales(call, x, call.input(1), channels)))
+    bias = np.asarray(bias_or_zeros(call, call.output.shape[3], np.int32)).astype(np.int64)
+    bias -= (x.zero_point + 128 * (x.dtype == np.int8)) * total - back.offset
+    yield np.concatenate([wrapped(bias)[take].reshape(-1) for take in takes])
+    for of, in_halves in ((back.factor, True), (back.apart, False)):
+        made = []
+        for take in takes:
+            lanes = take.shape[1] // 4
+            order = [v + e for v in range(0, 4 * lanes, lanes) for e in number_order(back.tail if in_halves else "", lanes)]
+            made.append(of[:, take][..., order].swapaxes(0, 1).reshape(-1))
+        yield np.concatenate(made)
+
+
+def greatest_sum(call: Call) -> np.ndarray:
+    """[O]: no sum is greater, with either sign."""
+    bias = np.asarray(bias_or_zeros(call, call.output.shape[3], np.int32)).astype(np.int64)
+    return np.asarray(np.abs(bias) + np.abs(weights(call).astype(np.int64) - zero_of(call)).sum(axis=(0, 1)) * 255)
 
 
 def weights(call: Call) -> np.ndarray:

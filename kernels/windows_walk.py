@@ -17,6 +17,7 @@ import numpy as np
 
 from .contract import Arg, Call, Scratch
 from .conv import window
+from .fused import Fused
 from .machine import address
 from .micro.depthwise import lane_order
 from .micro.depthwise_walk import depthwise_walk
@@ -53,7 +54,8 @@ def is_walked(call: Call, form: Form) -> bool:
     return whole and at.dilation_w == 1 and max(kw - at.stride_w, 0) * -(-kh // 4) <= 2
 
 
-def walked(call: Call, form: Form, low: np.ndarray, high: np.ndarray | None, ends: tuple[int, int, int]) -> Made:
+def walked(call: Call, form: Form, low: np.ndarray, high: np.ndarray | None, ends: tuple[int, int, int],
+           back: Fused) -> Made:
     """For many channels and windows that fit the registers."""
     x, at, (n, oh, ow, channels), (kh, kw, _) = call.input(0), window(call), call.output.shape, low.shape
     wide, kept = 4 * form.lanes, max(kw - at.stride_w, 0)
@@ -74,7 +76,7 @@ def walked(call: Call, form: Form, low: np.ndarray, high: np.ndarray | None, end
         inner = (x.shape[2] + at.left - kw) // at.stride_w + 1 if at.left <= kept else 0
         return (x.view(), np.full(x.shape[2] * channels, x.zero_point, x.dtype), Scratch(np.dtype(np.int64), (len(height),)),
                 np.array(height, np.int64), np.append(chunks[:, 0], rest), single, len(chunks), np.concatenate(w),
-                *requantization(call, np.append(take, short)), at.stride_h, at.top, at.left, min(max(inner, 0), ow),
+                *requantization(call, back, take, short), at.stride_h, at.top, at.left, min(max(inner, 0), ow),
                 *ends, call.output.view())
 
     name = f"{kh}x{kw}s{at.stride_w}_{len(under)}walked"

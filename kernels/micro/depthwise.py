@@ -19,9 +19,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..machine import microkernel
+from .fused import sizes, ways_back
 from .gemm_hybrid import result
 from .gemm_i8 import dot4
-from .tails import TAILS
 
 if TYPE_CHECKING:
     from .vectors import Code, Value
@@ -170,8 +170,8 @@ def depthwise_i8(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, 
         words = code.vector(code.I16, 2 * lanes)
         cell = _pointers(code, rows, first, dilation, width, channels, outside, kh, columns)
         flip, nothing = code.constant(-128, byte), code.constant(0, byte)
-        real, size = {"delegate": (code.F32, 4)}.get(tail, (code.I32, 4))
-        zero = code.splat(code.convert(y_zero, code.I16), words)
+        zero = None if tail.startswith("fused") else code.splat(code.convert(y_zero, code.I16), words)
+        of_multipliers, of_shifts = sizes(tail, wide)
         limits = [code.constant(v) for v in ((-128, 127) if signed else (0, 255))] if whole else [lo, hi]
         least, most = (code.splat(code.convert(v, code.I8), byte) for v in limits)
 
@@ -192,12 +192,12 @@ def depthwise_i8(kh: int, kw: int, sw: int, dilated: bool, px: int, lanes: int, 
                             at = own + ((again * quads + quad) * kw + q) * (wide * 4)
                             for v in range(4):
                                 acc[p][v] = dot4(code, acc[p][v], x[v], code.load(at + 4 * lanes * v, kind), vnni)
-            m_of = [code.load(multiplier + index * (size * wide) + size * lanes * v, code.vector(real, lanes)) for v in range(4)]
-            s_of = [code.load(shift + each + 4 * lanes * v, kind) for v in range(4)]
+            back = ways_back(code, tail, lanes, 4, multiplier + index * of_multipliers, shift + index * of_shifts, in_order=True)
             for p in range(px):
-                value = [TAILS[tail](code, acc[p][v], m_of[v], s_of[v]) for v in range(4)]
-                half = [code.call(f"llvm.sadd.sat.v{2 * lanes}i16", words, code.call(pack_dw, words, *value[v : v + 2]), zero)
-                        for v in (0, 2)]
+                value = [back[v](acc[p][v]) for v in range(4)]
+                half = [code.call(pack_dw, words, *value[v : v + 2]) for v in (0, 2)]
+                if zero:
+                    half = [code.call(f"llvm.sadd.sat.v{2 * lanes}i16", words, v, zero) for v in half]
                 done = code.call(pack_wb, byte, *half)
                 done = code.least(most, code.most(least, done, signed), signed)
                 code.store(done, y + channels * p + offset)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from ..machine import microkernel
 from .depthwise import _interleave
 from .elements import packed
+from .fused import sizes, ways_back
 from .gemm_i8 import dot4
-from .tails import TAILS
 
 if TYPE_CHECKING:
     from .vectors import Code, Value
@@ -36,18 +36,18 @@ def depthwise_flat(height: int, kw: int, users: Sequence[Sequence[int]], lanes: 
     `direct`: they are x itself, of which nothing behind the output's length is read.
     """
     wide, blocks = 4 * lanes, sum(map(len, users))
-    taken, size = (1 + twice) * blocks * kw * wide * 4, 4
+    taken, (of_multipliers, of_shifts) = (1 + twice) * blocks * kw * wide * 4, sizes(tail, wide)
 
     @microkernel(*["int64"] * 14)
     def group(code: Code, rows: Value, columns: Value, starts: Value, phases: Value, period: Value, length: Value, w: Value,
               bias: Value, multiplier: Value, shift: Value, y: Value, y_zero: Value, lo: Value, hi: Value) -> None:
         kind, byte = code.vector(code.I32, lanes), code.vector(code.I8, wide)
-        real = code.F32 if tail == "delegate" else code.I32
         base = [code.load(rows + 8 * r, code.I64) for r in range(height)]
         column = [code.load(columns + 8 * q, code.I64) for q in range(kw)]
         nothing = code.constant(0, byte)
         limits = [code.constant(v) for v in ((-128, 127) if signed else (0, 255))] if whole else [lo, hi]
-        ends = [code.splat(code.convert(c, code.I32), kind) for c in (y_zero, *limits)]
+        zero = code.constant(0) if tail.startswith("fused") else y_zero
+        ends = [code.splat(code.convert(c, code.I32), kind) for c in (zero, *limits)]
         most, flip = code.least(period, code.constant(wide)), code.constant(-128, byte)
 
         def read(address: Value, bits: Value) -> Value:
@@ -77,10 +77,9 @@ def depthwise_flat(height: int, kw: int, users: Sequence[Sequence[int]], lanes: 
                                     for v in range(4):
                                         sums[v] = dot4(code, sums[v], x[v], code.load(own + place + 4 * lanes * v, kind), vnni)
                             block += len(quads)
-                m_of = [code.load(multiplier + each + size * lanes * v, code.vector(real, lanes)) for v in range(4)]
-                s_of = [code.load(shift + each + 4 * lanes * v, kind) for v in range(4)]
+                back = ways_back(code, tail, lanes, 4, multiplier + phase * of_multipliers, shift + phase * of_shifts, True)
                 for r, sums in enumerate(acc):
-                    done = packed(code, [TAILS[tail](code, *v) for v in zip(sums, m_of, s_of)], ends, signed, False)
+                    done = packed(code, [of(v) for of, v in zip(back, sums)], ends, signed, False)
                     target = y + length * r + at
                     if lanes == 16:
                         code.store_masked(done, target, code.cast(bits, code.vector(code.I1, wide)))

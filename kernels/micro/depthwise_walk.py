@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from ..machine import microkernel
 from .depthwise import _interleave
 from .elements import packed
+from .fused import sizes, ways_back
 from .gemm_i8 import dot4
-from .tails import TAILS
 
 if TYPE_CHECKING:
     from .vectors import Code, Value
@@ -45,12 +45,13 @@ def depthwise_walk(height: int, kw: int, sw: int, users: Sequence[Sequence[int]]
         base = [code.load(rows + 8 * r, code.I64) + first * channels for r in range(height)]
         limits = [code.constant(v) for v in ((-128, 127) if signed else (0, 255))] if whole else [lo, hi]
 
+        zero = code.constant(0) if tail.startswith("fused") else y_zero
+
         def chunk(index: Value, own: Value, passes: int, lanes: int) -> None:
             wide = 4 * lanes
             kind, byte = code.vector(code.I32, lanes), code.vector(code.I8, wide)
             flip, nothing = code.constant(-128, byte), code.constant(0, byte)
-            ends = [code.splat(code.convert(c, code.I32), kind) for c in (y_zero, *limits)]
-            real = code.vector(code.F32 if tail == "delegate" else code.I32, lanes)
+            ends = [code.splat(code.convert(c, code.I32), kind) for c in (zero, *limits)]
             mask = code.first(channels, wide) if masked else None
             offset, each = code.load(starts + index * 8, code.I64), index * (4 * FULL)
             at, to = code.cell(code.constant(0)), code.cell(y + offset)
@@ -86,9 +87,8 @@ def depthwise_walk(height: int, kw: int, sw: int, users: Sequence[Sequence[int]]
                                     weight = code.load(place + 4 * lanes * v, kind)
                                     sums[v] = dot4(code, sums[v], x[4 * quad + v], weight, vnni)
                     block += len(quads)
-                    m_of = [code.load(multiplier + each + 4 * lanes * v, real) for v in range(4)]
-                    s_of = [code.load(shift + each + 4 * lanes * v, kind) for v in range(4)]
-                    done = packed(code, [TAILS[tail](code, *v) for v in zip(sums, m_of, s_of)], ends, signed, False)
+                    back = ways_back(code, tail, lanes, 4, multiplier + index * of_m, shift + index * of_s, True)
+                    done = packed(code, [of(v) for of, v in zip(back, sums)], ends, signed, False)
                     target = to.get() + pixels * channels * line
                     if mask is None:
                         code.store(done, target)
@@ -116,4 +116,5 @@ def depthwise_walk(height: int, kw: int, sw: int, users: Sequence[Sequence[int]]
             chunk(chunks, w + (chunks + (chunks - single)) * taken, 1 + twice, lanes // 2)
 
     FULL = 4 * lanes
+    of_m, of_s = sizes(tail, FULL)
     return walk

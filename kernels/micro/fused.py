@@ -35,9 +35,18 @@ def number_order(tail: str, lanes: int) -> list[int]:
     return [*range(0, lanes, 2), *range(1, lanes, 2)] if tail.startswith("fused") else list(range(lanes))
 
 
-def ways_back(code: Code, tail: str, lanes: int, vectors: int, multiplier: Value, shift: Value) -> list[Callable[[Value], Value]]:
+def sizes(tail: str, channels: int) -> tuple[int, int]:
+    """Bytes of a panel's multipliers and shifts."""
+    if tail.startswith("fused"):
+        return 16 * channels, 12 * channels
+    return (8 if tail == "double" else 4) * channels, 4 * channels
+
+
+def ways_back(code: Code, tail: str, lanes: int, vectors: int, multiplier: Value, shift: Value,
+              in_order: bool = False) -> list[Callable[[Value], Value]]:
     """For each vector of a panel the function from its sums to its results, after y's zero point where the tail is fused. The
-    numbers of the panel lie at multiplier and shift: see `kernels/fused.py`, or one of each for a channel."""
+    numbers of the panel lie at multiplier and shift: see `kernels/fused.py`, or one of each for a channel. in_order: results
+    stay in the lanes of their sums, else as in `lane_order`."""
     kind = code.vector(code.I32, lanes)
     if not tail.startswith("fused"):
         real = {"delegate": code.F32, "double": code.F64}.get(tail, code.I32)
@@ -64,9 +73,9 @@ def ways_back(code: Code, tail: str, lanes: int, vectors: int, multiplier: Value
         halves = [code.cast((x & low) | exponent, real) for x in (pairs, pairs >> 32)]
         factors, addends = numbers(v)[:2], numbers(v)[2:]
         even, odd = (code.cast(code.fma(x, f, a), wide) for x, f, a in zip(halves, factors, addends))
-        if negative:
+        if in_order or negative:
             y = code.shuffle(code.cast(even, kind), code.cast(odd << 32, kind), [e + lanes * (e % 2) for e in range(lanes)])
-            return code.select(negative, y + less, y)
+            return code.select(negative, y + less, y) if negative else y
         order = [q + k + lanes * half for q in range(0, lanes, 4) for half in (0, 1) for k in (0, 2)]
         return code.shuffle(code.cast(even, kind), code.cast(odd, kind), order)
 
