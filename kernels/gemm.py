@@ -33,6 +33,7 @@ BLOCK = 1 << 17  # bytes of pixels in a block
 # fewer chains than 8 vectors do not hide the four cycles of a link: those are for few pixels.
 TILES = {"avx512": {(64, 6): 1.0, (48, 8): 1.02, (32, 10): 1.03, (32, 12): 1.04, (32, 7): 1.05, (32, 8): 1.06, (16, 10): 1.33,
                     (64, 3): 1.1, (64, 2): 1.15, (32, 4): 1.15, (16, 4): 1.2},
+         "narrow": {(8, 10): 0.9, (8, 4): 1.0},  # with AVX-512, sums apart from products: three ports take half a vector
          "avx2": {(16, 6): 1.0, (8, 8): 1.4, (16, 3): 1.2, (8, 3): 1.4}, "portable": {}}
 SHORT = 4  # runs with fewer values have tiles of their own
 LANES = {"avx512": 16, "avx2": 8, "portable": 4}
@@ -185,6 +186,33 @@ def conv_gemm_f32(mr: int, nr: int, lanes: int, fused: bool, short: int) -> Call
     return run
 
 
+@cache
+def row_without_zeros(nr: int) -> Callable[..., None]:
+    """The driver for one row. units: panels."""
+    from .micro.row_f32 import nonzero, row_f32
+
+    tile = row_f32(nr)
+
+    def run(x: Any, values: Any, places: Any, count: Any, w: Any, k: int, lo: Any, hi: Any, y: Any, begin: int, end: int) -> None:
+        nonzero(address(x), k, address(values), address(places), address(count))
+        for panel in range(begin, end):
+            tile(address(values), address(places), count[0], address(w) + panel * (1 + k) * nr * 4, address(y) + panel * nr * 4,
+                 y.shape[3] - panel * nr, lo, hi)
+
+    return run
+
+
+def one_row(name: str, p: Product, nr: int, call: Call, clamp: Callable[[Call], tuple[Any, Any]]) -> Kernel:
+    """The kernel that leaves out the values of its row that are 0."""
+    k, panels = p.w[0].size, -(-p.w.shape[0] // nr)
+
+    def args(call: Call, params: None) -> tuple[Arg, ...]:
+        room = [Scratch(np.dtype(t), (n,)) for t, n in ((np.float32, k + 16), (np.int32, k + 16), (np.int64, 1))]
+        return (p.x, *room, pack_f32(p.w, p.bias, 1, nr)[0], k, *clamp(call), p.y)
+
+    return Kernel(f"{name}_row_{nr}_float32_{call.numerics}_avx512", row_without_zeros(nr), args, split=lambda call: panels)
+
+
 def conv_gemm(name: str, product: Callable[[Call], Product], fits: Callable[[Call], bool],
               clamp: Callable[[Call], tuple[Any, Any]]) -> Maker:
     """Float kernels of the tile size that suits the call. `fits` may look at types only."""
@@ -194,7 +222,9 @@ def conv_gemm(name: str, product: Callable[[Call], Product], fits: Callable[[Cal
         if isa == "portable" or jit.DISABLED or not fits(call) or not known_and_finite(call):
             return None
         p, fused = product(call), call.numerics == DELEGATE
-        nr, mr = best_tile(p, isa)
+        nr, mr = best_tile(p, isa, fused)
+        if isa == "avx512" and not fused and p.pixels == 1 and p.groups == 1 and p.padded is None and p.run == p.w[0].size:
+            return one_row(name, p, nr, call, clamp)
         tiles = -(-p.pixels // mr)
         panels = p.groups * -(-(p.w.shape[0] // p.groups) // nr)
         by_panel = tiles < 4 * call.threads
@@ -207,14 +237,14 @@ def conv_gemm(name: str, product: Callable[[Call], Product], fits: Callable[[Cal
             return (p.x, image, *p.edges, pack_f32(p.w, p.bias, p.groups, nr), x_rows, y_rows * 4, runs, k, block,
                     int(by_panel), *clamp(call), p.y)
 
-        run = conv_gemm_f32(mr, nr, LANES[isa], fused, k if k < SHORT else 0)
+        run = conv_gemm_f32(mr, nr, min(LANES[isa], nr), fused, k if k < SHORT else 0)
         return Kernel(f"{name}_gemm_{mr}x{nr}_float32_{call.numerics}_{isa}", run, args,
                       split=lambda call: panels if by_panel else tiles)
 
     return make
 
 
-def best_tile(p: Product, isa: str) -> tuple[int, int]:
+def best_tile(p: Product, isa: str, fused: bool = True) -> tuple[int, int]:
     """(NR, MR): the tile with which all of them take the fewest cycles."""
     channels = p.w.shape[0] // p.groups
     if p.pixels == 1:  # one row: a chain waits four cycles for its next link, so few vectors leave the machine idle
@@ -222,13 +252,15 @@ def best_tile(p: Product, isa: str) -> tuple[int, int]:
         return min(((lanes * v, 1) for v in (8, 4, 2, 1)),
                    key=lambda t: (-(-channels // t[0]) * max(t[0] // lanes / 2, 4), t[0]))
 
+    tiles = TILES[isa] | (TILES["narrow"] if isa == "avx512" and not fused else {})
+
     def cost(tile: tuple[int, int]) -> float:
         nr, mr = tile
-        vectors = nr // LANES[isa]
-        each = p.w[0].size * max(mr * vectors / 2 * TILES[isa][tile], 4) + 2 * mr * vectors + 3 * mr + 30
+        vectors = -(-nr // LANES[isa])
+        each = p.w[0].size * max(mr * vectors / 2 * tiles[tile], 4) + 2 * mr * vectors + 3 * mr + 30
         return float(-(-channels // nr) * -(-p.pixels // mr) * each)
 
-    return min(TILES[isa], key=cost)
+    return min(tiles, key=cost)
 
 
 def known_and_finite(call: Call) -> bool:

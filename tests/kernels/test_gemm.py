@@ -10,7 +10,7 @@ import pytest
 from tests.harness import check, every_kernel
 from tests.kernels.images import RANGE, image
 from tests.kernels.test_conv import conv
-from tinyinterp.kernels import gemm, gemm_amx, gemm_hybrid, gemm_hybrid_amx, gemm_int
+from tinyinterp.kernels import gemm, gemm_amx, gemm_hybrid, gemm_hybrid_amx, gemm_int, jit
 from tinyinterp.kernels.jit import DISABLED
 from tinyinterp.kernels.micro import cpu
 from tinyinterp.schema import Padding, options
@@ -19,7 +19,8 @@ from tinyinterp.schema.build import one_op, tensor
 pytestmark = pytest.mark.skipif(DISABLED, reason="about machine code")
 LEVELS = ("amx", "avx512", "avx2")
 EIGHT = [(level, nr, mr) for level in LEVELS for nr, rows in gemm_int.TILES[level].items() for mr in rows]
-FLOAT = [("avx512", *tile) for tile in gemm.TILES["avx512"]] + [("avx2", *tile) for tile in gemm.TILES["avx2"]]
+FLOAT = [("avx512", *tile) for tile in gemm.TILES["avx512"] | gemm.TILES["narrow"]]
+FLOAT += [("avx2", *tile) for tile in gemm.TILES["avx2"]]
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +74,24 @@ def sweep(dtype: str, nr: int, mr: int, mode: str = "default") -> None:
 def test_float_tiles(forced: tuple[str, int, int]) -> None:
     for mode in ("default", "reference"):
         sweep("float32", *forced[1:], mode)
+
+
+@pytest.mark.parametrize("k", [1, 5, 16, 17, 64, 130])
+def test_row_without_zeros(k: int) -> None:
+    """A row with no zeros, some, nothing else, both signs of them, numbers next to them and no numbers at all; sums that are 0
+    and a bias of -0."""
+    rng = np.random.default_rng(k)
+    for n in (1, 16, 40, 130):
+        w, b = rng.normal(0, 1, (n, k)).astype(np.float32), rng.normal(0, 1, n).astype(np.float32)
+        w[0], b[:: 3] = -np.abs(w[0]), -0.0
+        given = [image("x", "float32", (1, k)), tensor("w", "float32", data=w), tensor("b", "float32", data=b)]
+        model = one_op("FULLY_CONNECTED", given, [image("y", "float32", (1, n))], options.FullyConnectedOptions())
+        for share in (0.0, 0.5, 0.9, 1.0):
+            x = np.where(rng.random((1, k)) < share, rng.choice([0.0, -0.0], (1, k)), rng.normal(0, 1, (1, k))).astype(np.float32)
+            x[0, -1] = rng.choice([1e-45, -1e-45, np.nan, np.inf, x[0, -1]])
+            for threads in (1, 2):
+                assert every_kernel(model, "reference", x, threads=threads) > 1 or jit.isa() == "portable"
+            check(model, ("reference",), inputs={0: x}, runs=1)
 
 
 @pytest.mark.parametrize("forced", EIGHT, indirect=True, ids=str)
