@@ -223,7 +223,8 @@ def conv_gemm(name: str, product: Callable[[Call], Product], fits: Callable[[Cal
             return None
         p, fused = product(call), call.numerics == DELEGATE
         nr, mr = best_tile(p, isa, fused)
-        if isa == "avx512" and not fused and p.pixels == 1 and p.groups == 1 and p.padded is None and p.run == p.w[0].size:
+        whole = p.groups == 1 and p.padded is None and p.run == p.w[0].size and nr >= LANES[isa]
+        if isa == "avx512" and not fused and p.pixels == 1 and whole:
             return one_row(name, p, nr, call, clamp)
         tiles = -(-p.pixels // mr)
         panels = p.groups * -(-(p.w.shape[0] // p.groups) // nr)
