@@ -256,6 +256,7 @@ class Op:
     foldable: bool = True  # computed once at lowering when all inputs are known
     keeps_fixed: Callable[[Call], bool] = never  # a result folded from stored tensors counts as stored itself
     max_version: int = 99
+    crosses: bool = False  # each part of the output comes from all parts of the input: threads hand it from core to core
 
     def offers(self, call: Call) -> Iterator[Kernel]:
         """Every kernel that takes the call, fastest first."""

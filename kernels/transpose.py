@@ -88,7 +88,8 @@ def args(call: Call, nest: Steps) -> tuple[Arg, ...]:
 
 
 # -------------------------------------------------------------------------------------------------------------- op
-def op(code: BuiltinOperator, inputs: int, types: tuple[TensorType, ...], infer: Any, nest: Any, spec: str) -> Op:
+def op(code: BuiltinOperator, inputs: int, types: tuple[TensorType, ...], infer: Any, nest: Any, spec: str,
+       crosses: bool = False) -> Op:
     def rows(call: Call) -> int:
         return int(nest(call).rows)
 
@@ -102,9 +103,9 @@ def op(code: BuiltinOperator, inputs: int, types: tuple[TensorType, ...], infer:
     return Op(code, (inputs, inputs), (1, 1), names(types), infer,
               (block_copy(code.name.lower(), of_types(types), nest),
                Kernel(code.name.lower(), strided_copy, args, when=of_types(types), split=rows),),
-              f"LiteRT tflite/kernels/{spec}", prepare=nest, alias=still)
+              f"LiteRT tflite/kernels/{spec}", prepare=nest, alias=still, crosses=crosses)
 
 
-TRANSPOSE = op(BuiltinOperator.TRANSPOSE, 2, SIZED, transposed, transpose_steps, "transpose.cc")
+TRANSPOSE = op(BuiltinOperator.TRANSPOSE, 2, SIZED, transposed, transpose_steps, "transpose.cc", crosses=True)
 DEPTH_TO_SPACE = op(BuiltinOperator.DEPTH_TO_SPACE, 1, BLOCK_TYPES, to_space, to_space_steps, "depth_to_space.cc")
 SPACE_TO_DEPTH = op(BuiltinOperator.SPACE_TO_DEPTH, 1, BLOCK_TYPES, to_depth, to_depth_steps, "space_to_depth.cc")

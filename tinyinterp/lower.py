@@ -229,7 +229,7 @@ class _State:
     def _in_numerics(self, op: Op, call: Call) -> Call:
         """The call, which says `delegate`, in that one of the three arithmetics that it runs in."""
         if self.numerics == "default":
-            return call if op.delegated(call) else replace(call, numerics=BUILTIN)
+            return call if op.delegated(self._as_filed(call)) else replace(call, numerics=BUILTIN)
         # Without the delegate the official floats change from build to build: the reference stands in, as documented.
         taken = any(o is not None and o.type == TensorType.FLOAT32 for o in call.inputs)  # not always the first: shapes, axes
         taken &= all(o is None or o.type != TensorType.INT8 for o in call.inputs[1:])  # hybrids have exact sums
@@ -237,6 +237,20 @@ class _State:
         # BUILTIN_REF lacks a few ops altogether.
         known = any(isinstance(k, Kernel) and REFERENCE in k.numerics for k in op.kernels)
         return replace(call, numerics=REFERENCE if self.numerics == REFERENCE or (plain and known) else BUILTIN)
+
+    def _as_filed(self, call: Call) -> Call:
+        """The call as the delegate sees it when it chooses its operators, before any shape is inferred: a tensor whose shape the
+        file leaves out is a single number to it."""
+        graph = self.graph
+
+        def filed(o: Operand | None) -> Operand | None:
+            left_out = o is not None and o.shape and not graph.tensors[o.index].shape and o.index not in graph.inputs
+            return replace(o, shape=()) if o is not None and left_out else o
+
+        inputs, outputs = tuple(map(filed, call.inputs)), tuple(map(filed, call.outputs))
+        if all(a is b for a, b in zip((*inputs, *outputs), (*call.inputs, *call.outputs))):
+            return call
+        return replace(call, inputs=inputs, outputs=outputs)
 
     def _merged(self, call: Call) -> Call:
         """The call, merged with the operator before it where the delegate does so."""

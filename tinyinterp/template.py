@@ -28,6 +28,7 @@ from .schema.frozen import record
 SAVED = float(os.environ.get("TINYINTERP_SHARE_ABOVE", 25e-6))
 SHARE = min(5e-6, SAVED)
 OFFER = 2e-6  # what it costs to share a step
+CROSSING = 3e9  # bytes a second from core to core
 BRIEF = 1e-5  # a run that takes less keeps the GIL: giving it up and taking it back costs as much as a step
 
 
@@ -120,18 +121,24 @@ def address(constant: np.ndarray) -> int:
     return abi.memory(constant)
 
 
+def _moved(step: Step) -> int:
+    """Bytes of all operands."""
+    operands = (*step.call.inputs, *step.call.outputs)
+    return sum(o.size * o.dtype.itemsize for o in operands if o is not None and o.type.numpy is not None)
+
+
 def _seconds(step: Step) -> float:
     """About how long a step takes on one thread: 120 GMAC/s in floats, 500 in 8 bits, 20 GB/s through the caches."""
-    operands = [o for o in (*step.call.inputs, *step.call.outputs) if o is not None and o.type.numpy is not None]
-    moved = sum(o.size * o.dtype.itemsize for o in operands)
     rate = 120e9 if step.call.outputs and step.call.outputs[0].type == TensorType.FLOAT32 else 500e9
-    return step.op.macs(step.call) / rate + moved / 20e9
+    return step.op.macs(step.call) / rate + _moved(step) / 20e9
 
 
 def _shared(plan: Plan) -> list[bool]:
-    """The steps that threads share: those long enough, if they save enough together."""
+    """The steps that threads share: those long enough, if they save enough together, less what data take to cross from one
+    core's cache to another's."""
     if plan.threads == 1:
         return [False] * len(plan.steps)
     seconds = [_seconds(step) if step.units > 1 else -1.0 for step in plan.steps]
     saved = sum(max(s * (1 - 1 / plan.threads) - OFFER, 0.0) for s in seconds if s >= SHARE)
-    return [s >= SHARE and saved >= SAVED for s in seconds]
+    crossing = sum(_moved(step) * (1 - 1 / plan.threads) for step in plan.steps if step.op.crosses) / CROSSING
+    return [s >= SHARE and saved - min(crossing, saved) >= SAVED for s in seconds]

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.harness import compare
 from tinyinterp.errors import ArenaError, ModelError, ShapeError, UnsupportedOpError
 from tinyinterp.graph import link
 from tinyinterp.lower import Plan, lower
-from tinyinterp.schema import Model, build, options, read
+from tinyinterp.schema import Model, Padding, build, options, read
 from tinyinterp.schema.build import Graph, model_of, one_op, operator, tensor
 
 ADD = options.AddOptions()
@@ -117,3 +118,17 @@ def test_shapes_beyond_memory() -> None:
         plan_of(one_op("TILE", [x, numbers("m", [2**14, 2**14])], [y]))
     with pytest.raises(ShapeError):
         plan_of(one_op("TILE", [x, numbers("m", [2**31 - 1, 1])], [y]))
+
+
+def test_a_shape_that_the_file_leaves_out() -> None:
+    """The delegate chooses its operators before any shape is inferred: a convolution of what it takes for one number is not
+    its own, in spite of the four dimensions that turn up."""
+    rng = np.random.default_rng(0)
+    w = tensor("w", "float32", data=rng.normal(0, 1, (5, 3, 3, 2)).astype(np.float32))
+    bias = tensor("b", "float32", data=rng.normal(0, 1, 5).astype(np.float32))
+    for shape, used in (((1, 6, 6, 2), "delegate"), ((), "builtin")):
+        x, a, y = tensor("x", "float32", (1, 6, 6, 2)), tensor("a", "float32", shape), tensor("y", "float32", (1, 6, 6, 5))
+        model = model_of([operator("ABS", [x], [a]), operator("CONV_2D", [a, w, bias], [y], options.Conv2DOptions(
+            Padding.SAME, 1, 1))])
+        assert [s.call.numerics for s in plan_of(model, "default").steps] == ["delegate", used]
+        assert compare(model, "default") == []
