@@ -53,7 +53,7 @@ _TEMPLATES: WeakValueDictionary[tuple[Any, ...], Template] = WeakValueDictionary
 
 def template_of(graph: Graph, shapes: Mapping[int, Shape], numerics: str, threads: int, preserve: bool) -> Template:
     """The template for these input shapes. Raises: what `lower` and `assemble` raise."""
-    asked = (*sorted(shapes.items()), numerics, threads, preserve, wanted(), jit.level())
+    asked = (*sorted(shapes.items()), numerics, threads, preserve, *sorted(wanted()), jit.level())
     key = (id(graph), *asked)  # a template holds its graph
     found = _TEMPLATES.get(key)
     if found is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from tinyinterp.kernels import OPS, jit
 from tinyinterp.pair import random_value
 from tinyinterp.schema import build
 
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(jit.DISABLED, reason="about machine code")
 
 
@@ -61,6 +64,22 @@ def test_the_second_time_nothing_is_lowered(folder: Path, lowered: Callable[[], 
     assert lowered() == 1 and len(files(folder)) == 1
     assert answer(made(model())) == first
     assert lowered() == 0 and len(files(folder)) == 1
+
+
+def test_another_process_finds_it(folder: Path) -> None:
+    """Whatever seed its hashes have."""
+    (folder / "model.tflite").write_bytes(model())
+    code = """
+from tinyinterp import Interpreter, kept
+kept.WORTH, found = -1.0, []
+plain = kept._read
+kept._read = lambda *args: found.append(plain(*args)) or found[-1]
+Interpreter(model_path="model.tflite").allocate_tensors()
+print(found[0] is not None)"""
+    for seed, expected in (("1", "False"), ("2", "True"), ("3", "True")):
+        environment = os.environ | {"PYTHONHASHSEED": seed, "TINYINTERP_KEEP": "100", "PYTHONPATH": str(ROOT)}
+        found = subprocess.check_output([sys.executable, "-c", code], env=environment, cwd=folder, text=True)
+        assert found.split() == [expected]
 
 
 def test_steps_are_lowered_when_asked_for(lowered: Callable[[], int]) -> None:
