@@ -30,6 +30,7 @@ import numpy as np
 
 from tests.mutants import NUMBERS, mutant, sources
 
+os.environ.setdefault("TINYINTERP_KEEP", "0")  # the constants of a program from the disk would have no fences
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 64 << 20  # bytes of an arena
 MOST_MACS = 50_000_000  # a mutant that would work longer than this is not run
