@@ -183,27 +183,19 @@ def across_longer(run: Callable[..., None], short: int) -> Callable[..., None]:
     """The driver, once operand `short`, which turn after turn of the innermost loop takes anew, is written out several times.
     far: the loops from the second one on, as they were."""
 
-    def second(a: Any, b: Any, longer: Any, far: Any, size: int, table: Any, p: Any, y: Any, begin: int, end: int) -> None:
+    def run_longer(a: Any, b: Any, longer: Any, far: Any, size: int, table: Any, p: Any, y: Any, begin: int, end: int) -> None:
+        operand = b if short == SECOND else a
+        left, right = (a, longer) if short == SECOND else (longer, b)
         block = size * far[0, 0]
         at = begin
         while at < end:
             stop = min((at // block + 1) * block, end)
-            here = offset(at // block, far, SECOND)
-            write_out(b[here : here + size], longer)
-            run(a, longer, table, p, y, at, stop)
+            here = offset(at // block, far, short)
+            write_out(operand[here : here + size], longer)
+            run(left, right, table, p, y, at, stop)
             at = stop
 
-    def first(a: Any, b: Any, longer: Any, far: Any, size: int, table: Any, p: Any, y: Any, begin: int, end: int) -> None:
-        block = size * far[0, 0]
-        at = begin
-        while at < end:
-            stop = min((at // block + 1) * block, end)
-            here = offset(at // block, far, FIRST)
-            write_out(a[here : here + size], longer)
-            run(longer, b, table, p, y, at, stop)
-            at = stop
-
-    return second if short == SECOND else first
+    return run_longer
 
 
 def lengthened(operands: Sequence[Any], table: np.ndarray) -> tuple[int, int, np.ndarray]:
